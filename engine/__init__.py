@@ -1,0 +1,1 @@
+"""What a queue is: jobs, their life, and the questions asked about them. Knows no Flask and no process."""

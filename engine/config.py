@@ -1,0 +1,185 @@
+"""The settings that change at run time: what each means, its default and limits; read and set."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NamedTuple
+
+import models
+from engine import wakeup
+from engine.errors import InvalidInput, NotFound
+from models import Config
+
+
+class Key(NamedTuple):
+    """One setting. `kind` is int, float or a tuple of words; low and high bound the numbers."""
+
+    name: str
+    default: Any
+    kind: Any
+    low: float
+    high: float
+    unit: str
+    help: str
+    applies: str
+
+
+_YEAR_S = 365 * 24 * 3600
+
+KEYS = {
+    key.name: key
+    for key in (
+        Key(
+            "max_retries_default",
+            3,
+            int,
+            0,
+            1000,
+            "retries",
+            "How often a job that fails is tried again when it does not say so itself.",
+            "new jobs",
+        ),
+        Key(
+            "backoff_base",
+            2,
+            float,
+            1,
+            100,
+            "",
+            "A failed job waits this number to the power of its attempts, in seconds, before the next try.",
+            "the next failure",
+        ),
+        Key("max_backoff_sec", 21_600, int, 1, _YEAR_S, "s", "The longest wait before a retry.", "the next failure"),
+        Key(
+            "backoff_jitter",
+            0,
+            float,
+            0,
+            1,
+            "",
+            "Spreads retries: up to this share of the wait is added at random. 0 adds nothing.",
+            "the next failure",
+        ),
+        Key(
+            "job_timeout_sec",
+            0,
+            float,
+            0,
+            _YEAR_S,
+            "s",
+            "How long a job may run when it does not say so itself; then it is stopped and counts as failed. 0: no limit.",
+            "the next run",
+        ),
+        Key(
+            "kill_grace_sec",
+            10,
+            float,
+            0,
+            3600,
+            "s",
+            "How long a command that is told to stop (SIGTERM) may take before it is killed (SIGKILL).",
+            "the next run",
+        ),
+        Key(
+            "max_crashes",
+            3,
+            int,
+            1,
+            1000,
+            "crashes",
+            "How often a job may lose its worker before it is given up as dead. A crash spends no retry.",
+            "the next crash",
+        ),
+        Key(
+            "output_limit_kb",
+            256,
+            int,
+            4,
+            65_536,
+            "KiB",
+            "How much of each output stream is kept: the first quarter and the last three quarters of this.",
+            "the next run",
+        ),
+        Key(
+            "durability",
+            "normal",
+            ("normal", "full"),
+            0,
+            0,
+            "",
+            "normal: after a power failure the jobs that ended in the last moments may run again; "
+            "full: their results too are on the disk before the next job begins, which is slower.",
+            "workers started from now on",
+        ),
+    )
+}
+
+
+def get(name: str) -> Any:
+    """The value of one key. Raises NotFound for a key that does not exist."""
+    key = _key(name)
+    row = Config.get_or_none(Config.key == key.name)
+    return json.loads(row.value) if row else key.default
+
+
+def get_all() -> dict[str, Any]:
+    """Every key and its value, in the order of KEYS."""
+    stored = {row.key: json.loads(row.value) for row in Config.select()}
+    return {name: stored.get(name, key.default) for name, key in KEYS.items()}
+
+
+def changed_at() -> dict[str, int]:
+    """When each key that was set was last set, in milliseconds."""
+    return {row.key: row.updated_at for row in Config.select()}
+
+
+def set(name: str, value: Any) -> Any:
+    """Store `value` (text or a number) for the key and return it as stored. Raises InvalidInput, NotFound."""
+    key = _key(name)
+    parsed = _parse(key, value)
+    row = {"key": key.name, "value": json.dumps(parsed), "updated_at": models.now_ms()}
+    with models.db.transaction():
+        Config.insert(**row).on_conflict_replace().execute()
+        wakeup.nudge()
+    return parsed
+
+
+def reset(name: str) -> Any:
+    """Go back to the default and return it. Raises NotFound."""
+    key = _key(name)
+    with models.db.transaction():
+        Config.delete().where(Config.key == key.name).execute()
+        wakeup.nudge()
+    return key.default
+
+
+def _key(name: str) -> Key:
+    try:
+        return KEYS[name.replace("-", "_")]
+    except KeyError:
+        raise NotFound(f"There is no setting {name[:64]!r}; the settings are {', '.join(KEYS)}.") from None
+
+
+def _parse(key: Key, value: Any) -> Any:
+    if isinstance(key.kind, tuple):
+        if value not in key.kind:
+            raise InvalidInput(f"{key.name} must be {' or '.join(key.kind)}.", key.name)
+        return value
+    number = _number(value)
+    whole = "whole " if key.kind is int else ""
+    if number is None or (key.kind is int and number != int(number)) or not key.low <= number <= key.high:
+        raise InvalidInput(f"{key.name} must be a {whole}number from {key.low:g} to {key.high:.0f}.", key.name)
+    return int(number) if number == int(number) else number
+
+
+def _number(value: Any) -> float | None:
+    """The finite number that `value` says, None when it says none. Plain digits only: no 1_000, no 0x10."""
+    text = value.strip() if isinstance(value, str) else value
+    if isinstance(text, bool) or (isinstance(text, str) and not text.isascii()) or "_" in str(text):
+        return None
+    try:
+        number = float(text)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

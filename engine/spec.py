@@ -1,0 +1,239 @@
+"""What may be asked of a job: the fields of an enqueue, their limits, and the sentence for each mistake.
+
+The one table of fields. The command line, the form, files and the API all pass through `parse`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+from engine.errors import InvalidInput
+
+COMMAND_BYTES = 100_000  # Linux takes one argument of at most 131,072 bytes
+ENV_BYTES = 64_000
+PRIORITIES = (-100, 100)  # bounded: a claim looks at each priority once
+YEAR_S = 365 * 24 * 3600
+
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@+-]{0,127}")
+_QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_TAG = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IN = re.compile(r"\+(\d{1,9})([smhd])")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Field(NamedTuple):
+    """One field of an enqueue: `read` turns what was given into what is stored, or raises InvalidInput."""
+
+    name: str
+    read: Callable[[Any], Any]
+    help: str
+
+
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """The object in `text`. Raises InvalidInput with line and column when it is not a JSON object."""
+    try:
+        payload = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            f"Not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
+            """Give an object, for example '{"command": "echo hi"}'."""
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"Not valid UTF-8 at byte {error.start}; save the payload as UTF-8.") from error
+    except RecursionError as error:
+        raise InvalidInput("The JSON is nested too deeply; a job is one flat object.") from error
+    except ValueError as error:  # a number of thousands of digits, among others
+        raise InvalidInput(f"Not valid JSON: {str(error).rstrip('.')}.") from error
+    if not isinstance(payload, dict):
+        raise InvalidInput(f"""A job is a JSON object, for example '{{"command": "echo hi"}}', not {_kind(payload)}.""")
+    return payload
+
+
+def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:
+    """The columns that `payload` sets, ready to store. `now`: milliseconds, for run_at written as "+5m".
+
+    Raises InvalidInput for the first field that is unknown, missing or out of its limits.
+    """
+    unknown = [name for name in payload if name not in FIELDS]
+    if unknown:
+        raise _unknown(unknown[0])
+    if payload.get("command") is None:
+        raise InvalidInput('command is missing; say what to run, for example "echo hi".', "command")
+    row = {}
+    for name, value in payload.items():
+        if value is None:
+            continue
+        try:
+            column, stored = FIELDS[name].read(value)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name}: {error}", name) from None
+        row[column] = now + stored if column == "delay_ms" else stored
+    if "delay_ms" in row:
+        row["next_run_at"] = row.pop("delay_ms")
+    return row
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    payload = dict(pairs)
+    if len(payload) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput(f"{twin[:64]!r} is given twice; give it once.")
+    return payload
+
+
+def _no_constant(name: str) -> None:
+    raise InvalidInput(f"Not valid JSON: {name} is not a number that can be stored.")
+
+
+def _unknown(name: str) -> InvalidInput:
+    if name in ("state", "attempts", "created_at", "updated_at", "next_run_at", "run", "crashes"):
+        return InvalidInput(f"{name} is set by the queue; leave it out.", name)
+    return InvalidInput(f"{name[:64]!r} is not a field of a job; the fields are {', '.join(FIELDS)}.", name)
+
+
+def _kind(value: Any) -> str:
+    kinds = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), type(value).__name__)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidInput(f"must be text, not {_kind(value)}.")
+    if "\0" in value:
+        raise InvalidInput("contains a NUL byte, which no command can be given; remove it.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("contains half of a surrogate pair, which is not text; remove it.") from None
+    return value
+
+
+def _whole(value: Any, low: int, high: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidInput(f"must be a whole number from {low} to {high}, not {_kind(value)}.")
+    if not low <= value <= high:
+        raise InvalidInput(f"must be from {low} to {high}.")
+    return value
+
+
+def _id(value: Any) -> tuple[str, str]:
+    value = _text(value)
+    if not _ID.fullmatch(value):
+        raise InvalidInput("use 1 to 128 letters, digits and . _ : @ + - and begin with a letter, digit or _.")
+    return "id", value
+
+
+def _command(value: Any) -> tuple[str, str]:
+    value = _text(value)
+    if not value.strip():
+        raise InvalidInput('is empty; say what to run, for example "echo hi".')
+    size = len(value.encode())
+    if size > COMMAND_BYTES:
+        raise InvalidInput(f"is {size:,} bytes; at most {COMMAND_BYTES:,} can be run. Put it in a script and run that.")
+    return "command", value
+
+
+def _queue(value: Any) -> tuple[str, str]:
+    value = _text(value)
+    if not _QUEUE.fullmatch(value):
+        raise InvalidInput("use 1 to 64 letters, digits and . _ - and begin with a letter, digit or _.")
+    return "queue", value
+
+
+def _priority(value: Any) -> tuple[str, int]:
+    return "priority", _whole(value, *PRIORITIES)
+
+
+def _max_retries(value: Any) -> tuple[str, int]:
+    return "max_retries", _whole(value, 0, 1000)
+
+
+def _timeout(value: Any) -> tuple[str, int]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidInput(f"must be a number of seconds, not {_kind(value)}.")
+    if not math.isfinite(value) or not 0 <= value <= YEAR_S:
+        raise InvalidInput(f"must be from 0 (no timeout) to {YEAR_S} seconds.")
+    return "timeout_ms", math.ceil(value * 1000)
+
+
+def _run_at(value: Any) -> tuple[str, int]:
+    value = _text(value).strip()
+    delay = _IN.fullmatch(value)
+    if delay:
+        seconds = int(delay[1]) * _UNIT_S[delay[2]]
+        if seconds > 10 * YEAR_S:
+            raise InvalidInput("is more than ten years ahead.")
+        return "delay_ms", seconds * 1000
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidInput('use "2025-11-04T10:30:00Z", or a delay such as "+90s", "+10m", "+2h", "+1d".') from None
+    if instant.tzinfo is None:
+        raise InvalidInput(f'has no time zone; write "{value}Z" for UTC, or "{value}+01:00".')
+    ms = (instant - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+    if not 0 <= ms <= 253_402_300_799_000:
+        raise InvalidInput("must lie between the years 1970 and 9999.")
+    return "next_run_at", ms
+
+
+def _cwd(value: Any) -> tuple[str, str]:
+    value = _text(value)
+    if not os.path.isabs(value) or len(value.encode()) > 4096:
+        raise InvalidInput('must be an absolute path such as "/srv/app", of at most 4,096 bytes.')
+    return "cwd", value
+
+
+def _env(value: Any) -> tuple[str, str]:
+    if not isinstance(value, dict):
+        raise InvalidInput(f'must be an object such as {{"NAME": "value"}}, not {_kind(value)}.')
+    for name, content in value.items():
+        if not _ENV_NAME.fullmatch(_text(name)):
+            raise InvalidInput(f"{name[:64]!r} is not a name; use letters, digits and _.")
+        if name.startswith("QUEUECTL_"):
+            raise InvalidInput(f"{name[:64]} is set by QueueCTL; choose another name.")
+        try:
+            _text(content)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name[:64]} {error}") from None
+    stored = json.dumps(value, ensure_ascii=False)
+    if len(stored.encode()) > ENV_BYTES:
+        raise InvalidInput(f"is more than {ENV_BYTES:,} bytes in total; put the values in a file.")
+    return "env", stored
+
+
+def _tags(value: Any) -> tuple[str, str]:
+    if not isinstance(value, list):
+        raise InvalidInput(f'must be a list such as ["nightly"], not {_kind(value)}.')
+    if len(value) > 20:
+        raise InvalidInput("has more than 20 tags.")
+    for tag in value:
+        if not _TAG.fullmatch(_text(tag)):
+            raise InvalidInput("each tag has 1 to 64 characters, without spaces and commas.")
+    return "tags", json.dumps(list(dict.fromkeys(value)), ensure_ascii=False)
+
+
+FIELDS = {
+    field.name: field
+    for field in (
+        Field("id", _id, "its name, unique; made up when left out"),
+        Field("command", _command, "what /bin/sh runs"),
+        Field("queue", _queue, "the queue it waits in; default: default"),
+        Field("priority", _priority, "-100 to 100, higher runs first; default 0"),
+        Field("max_retries", _max_retries, "retries after the first failure; default: max_retries_default"),
+        Field("timeout_sec", _timeout, "seconds until it is stopped; 0 for none; default: job_timeout_sec"),
+        Field("run_at", _run_at, 'not before this instant: "2025-11-04T10:30:00Z" or "+10m"'),
+        Field("cwd", _cwd, "the folder it runs in, absolute; default: the supervisor's"),
+        Field("env", _env, "environment variables added, an object of strings"),
+        Field("tags", _tags, "words to find it by, a list"),
+    )
+}

@@ -1,0 +1,334 @@
+"""The tables, and the one way to open them.
+
+`connect()` binds every model to a database, brings its schema up to date under a lock and returns it.
+Instants are integers: milliseconds since 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import Any
+
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    Check,
+    CompositeKey,
+    DatabaseError,
+    DatabaseProxy,
+    ForeignKeyField,
+    IntegerField,
+    IntegrityError,
+    Model,
+    OperationalError,
+    SmallIntegerField,
+    SqliteDatabase,
+    TextField,
+)
+
+from engine.errors import Unavailable
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+SCHEMA_VERSION = 1  # the number of the newest file in migrations/; a test compares them
+
+STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
+OUTCOMES = ("running", "success", "failed", "timeout", "cancelled", "released", "lost")
+
+db = DatabaseProxy()
+
+
+class Table(Model):
+    class Meta:
+        database = db
+        legacy_table_names = False
+        strict_tables = True
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> Check:
+    return Check(f"{column} IN ({', '.join(repr(value) for value in values)})")
+
+
+class Job(Table):
+    """One shell command and where it stands. Small on purpose: what its runs printed is in Attempt."""
+
+    pk = BigAutoField()
+    id = TextField(unique=True)
+    queue = TextField(default="default")
+    state = TextField(default="pending", constraints=[_one_of("state", STATES)])
+    priority = SmallIntegerField(default=0)
+    next_run_at = BigIntegerField()
+    run = IntegerField(default=0)  # grows at every claim; the fence of every later write
+    attempts = IntegerField(default=0)  # counted failures
+    crashes = IntegerField(default=0)  # runs lost with their worker; they spend no retry
+    max_retries = IntegerField(default=3)
+    timeout_ms = BigIntegerField(null=True)  # NULL: what the config says; 0: none
+    cancel_requested = BooleanField(default=False)
+    locked_by = TextField(null=True)
+    locked_at = BigIntegerField(null=True)
+    created_at = BigIntegerField()
+    updated_at = BigIntegerField()
+    finished_at = BigIntegerField(null=True)
+    return_code = IntegerField(null=True)
+    duration_ms = BigIntegerField(null=True)
+    last_error = TextField(null=True)
+    tags = TextField(null=True)  # JSON array of strings
+    cwd = TextField(null=True)
+    env = TextField(null=True)  # JSON object of strings
+    command = TextField()  # last, with the other long columns: what is read often lies before it
+
+
+class Attempt(Table):
+    """One run of a job: who ran it, how it ended, what it printed (bytes, the middle left out when long)."""
+
+    pk = BigAutoField()
+    job = ForeignKeyField(Job, backref="runs", column_name="job_pk", on_delete="CASCADE", index=False)
+    run = IntegerField()
+    worker = TextField()
+    host = TextField()
+    started_at = BigIntegerField()
+    finished_at = BigIntegerField(null=True)
+    duration_ms = BigIntegerField(null=True)
+    outcome = TextField(default="running", constraints=[_one_of("outcome", OUTCOMES)])
+    return_code = IntegerField(null=True)  # negative: ended by that signal
+    error = TextField(null=True)
+    user_ms = IntegerField(null=True)
+    system_ms = IntegerField(null=True)
+    max_rss_kb = BigIntegerField(null=True)
+    stdout_bytes = BigIntegerField(default=0)  # all that was printed, also what is not kept
+    stdout_cut = BigIntegerField(null=True)  # offset in stdout where the middle was left out
+    stderr_bytes = BigIntegerField(default=0)
+    stderr_cut = BigIntegerField(null=True)
+    stdout = BlobField(null=True)
+    stderr = BlobField(null=True)
+
+    class Meta:
+        table_name = "attempt"
+        indexes = ((("job", "run"), True),)
+
+
+class Worker(Table):
+    """One worker process: `desired` is the wish (control writes it), `status` the fact (the supervisor does)."""
+
+    pk = BigAutoField()
+    host = TextField()
+    pid = IntegerField(null=True)
+    desired = TextField(default="run")  # run, drain, stop
+    status = TextField(default="starting")  # starting, running, draining, stopping, stopped, lost
+    early_deaths = IntegerField(default=0)  # in a row, before this one; drives the restart delay
+    start_after = BigIntegerField(default=0)
+    created_at = BigIntegerField()
+    started_at = BigIntegerField(null=True)
+    stopped_at = BigIntegerField(null=True)
+    reason = TextField(null=True)  # why it ended, in words
+
+    @property
+    def id(self) -> str:
+        return f"w{self.pk}"
+
+
+class Supervisor(Table):
+    """The one parent of a host's workers for this database. A row a life; the last one is the present one."""
+
+    pk = BigAutoField()
+    host = TextField()
+    pid = IntegerField()
+    started_at = BigIntegerField()
+    beat_at = BigIntegerField()
+    beat_seq = BigIntegerField(default=0)
+    stopped_at = BigIntegerField(null=True)
+    managed = BooleanField(default=False)  # kept alive by a process runner, also without workers
+    note = TextField(null=True)  # what keeps it from its work, in words
+
+
+class Config(Table):
+    """The keys that were set; a key not here has its default (engine/config.py)."""
+
+    key = TextField(primary_key=True)
+    value = TextField()  # JSON
+    updated_at = BigIntegerField()
+
+
+class Counter(Table):
+    """How many jobs are in each state, by queue; kept by triggers, so in the same transaction as the job."""
+
+    queue = TextField()
+    state = TextField()
+    shard = SmallIntegerField(default=0)
+    n = BigIntegerField()
+
+    class Meta:
+        table_name = "counter"
+        primary_key = CompositeKey("queue", "state", "shard")
+        without_rowid = True
+
+
+class Meta(Table):
+    """Facts about the database itself: `instance` is its random name, told to every job it runs."""
+
+    key = TextField(primary_key=True)
+    value = TextField()
+
+
+TABLES = (Job, Attempt, Worker, Supervisor, Config, Counter, Meta)
+
+
+class Sqlite(SqliteDatabase):
+    """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
+
+    patience_s = 10.0
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        return self._patiently(super().execute_sql, sql, params)
+
+    def begin(self, lock_type: str | None = None) -> None:
+        self._patiently(super().begin, lock_type)
+
+    def commit(self) -> None:
+        self._patiently(super().commit)
+
+    def _patiently(self, act: Any, *args: Any) -> Any:
+        give_up_at = None
+        while True:
+            try:
+                return act(*args)
+            except IntegrityError:
+                raise
+            except DatabaseError as error:
+                sentence = str(error)
+                if "locked" not in sentence and "busy" not in sentence:
+                    raise _unavailable(sentence, self.database) from error
+                now = time.monotonic()
+                give_up_at = give_up_at or now + self.patience_s
+                if now > give_up_at:
+                    raise _unavailable(sentence, self.database) from error
+            # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
+            time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
+
+
+_TROUBLE = (
+    ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
+    ("is full", "The disk that holds {path} is full; free some space and try again."),
+    ("readonly", "The database {path} is read-only for this user; correct its permissions."),
+    ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
+    ("malformed", "The database {path} is damaged; stop the workers and restore a backup."),
+    ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),
+    ("unable to open", "Cannot open the database {path}; check that its folder exists and may be written to."),
+    ("no such table", "The database {path} was deleted or replaced; restart QueueCTL to use the new one."),
+)
+
+
+def _unavailable(sentence: str, path: str) -> Exception:
+    for word, says in _TROUBLE:
+        if word in sentence:
+            return Unavailable(says.format(path=path))
+    return OperationalError(sentence)
+
+
+def now_ms() -> int:
+    """The present instant: milliseconds since 1970, UTC. The only reader of the wall clock in the engine."""
+    return time.time_ns() // 1_000_000
+
+
+def default_url() -> str:
+    """Where the jobs are kept when nobody says otherwise: env QUEUECTL_DB, else queue.db beside the code."""
+    return os.environ.get("QUEUECTL_DB") or os.path.join(ROOT, "queue.db")
+
+
+def run_folder(path: str | None = None) -> str:
+    """The folder beside the database with what this host needs to run it: locks, socket, log. Made if missing."""
+    folder = f"{path or db.database}.run"
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return folder
+
+
+def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
+    """Open the database at `url` (a path; default `default_url()`) and bring its schema up to date.
+
+    durable: a commit returns only when it is on the disk. Workers pass False for their own transitions.
+    Raises Unavailable when it cannot be opened or its schema is newer than this code.
+    """
+    path = _path_of(url or default_url())
+    opened = Sqlite(
+        path,
+        lock_type="IMMEDIATE",
+        timeout=0,
+        pragmas={
+            "foreign_keys": 1,
+            "synchronous": "FULL" if durable else "NORMAL",
+            "temp_store": "MEMORY",
+            "cache_size": -16_000,
+            "wal_autocheckpoint": 4_000,
+            "journal_size_limit": 64 * 1024 * 1024,
+        },
+    )
+    _create_private(path)
+    db.initialize(opened)
+    _open(opened)
+    version = opened.execute_sql("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise Unavailable(
+            f"The database {path} has schema {version}, newer than this program knows ({SCHEMA_VERSION}); "
+            "upgrade QueueCTL to use it."
+        )
+    if version < SCHEMA_VERSION:
+        _migrate(opened)
+    return opened
+
+
+def disconnect() -> None:
+    """Close this process's connection, as must be done before a fork. `db.connect()` opens it again."""
+    if not db.is_closed():
+        db.close()
+
+
+def _path_of(url: str) -> str:
+    if url.startswith(("postgresql://", "postgres://")):
+        raise Unavailable("This version of QueueCTL keeps its jobs in SQLite; give --db or QUEUECTL_DB a file's path.")
+    path = os.path.realpath(url.removeprefix("sqlite:///"))
+    if "\0" in path or os.path.isdir(path):
+        raise Unavailable(f"{path} is a folder; name a file in it, for example {os.path.join(path, 'queue.db')}.")
+    return path
+
+
+def _create_private(path: str) -> None:
+    """Commands and their output may hold secrets: a new database is its owner's alone."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Unavailable(f"Cannot create the database {path}: {error.strerror}; choose another place.") from error
+
+
+def _open(opened: Sqlite) -> None:
+    """Connect; the PRAGMAs of a new connection may meet a lock as any statement does."""
+    opened._patiently(lambda: opened.connect(reuse_if_open=True))
+
+
+def _migrate(opened: Sqlite) -> None:
+    from playhouse.migrations import Runner
+
+    with _migration_lock(opened.database):
+        if opened.execute_sql("PRAGMA user_version").fetchone()[0] >= SCHEMA_VERSION:
+            return  # another process was quicker
+        tables = opened.get_tables()
+        if tables and "schema_migration" not in tables:
+            raise Unavailable(
+                f"{opened.database} holds the tables of another program; name another file with --db or QUEUECTL_DB."
+            )
+        opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
+        opened.execute_sql("PRAGMA journal_mode = WAL")
+        Runner(opened, directory=os.path.join(ROOT, "migrations")).up()
+        opened.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _migration_lock(path: str) -> Any:
+    with open(os.path.join(run_folder(path), "migrate.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
