@@ -125,7 +125,7 @@ def get(name: str) -> Any:
 
 def get_all() -> dict[str, Any]:
     """Every key and its value, in the order of KEYS."""
-    stored = {row.key: json.loads(row.value) for row in Config.select()}
+    stored = {key: json.loads(value) for key, value in models.db.execute_sql("SELECT key, value FROM config")}
     return {name: stored.get(name, key.default) for name, key in KEYS.items()}
 
 

@@ -7,7 +7,6 @@ pending or failed or processing → cancelled
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from peewee import IntegrityError
 
 import models
 from engine import config, dialect, spec, wakeup
-from engine.errors import InvalidInput, NotFound, Refused, StaleClaim
+from engine.errors import NotFound, Refused, StaleClaim
 from engine.output import EMPTY, Output
 from models import Job, db
 

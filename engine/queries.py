@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, UTC
 from typing import Any, NamedTuple
 
 from peewee import fn
@@ -216,7 +216,7 @@ def iso(instant: int | None) -> str | None:
     """Milliseconds since 1970 as ISO 8601 in UTC, to the second: 2025-11-04T10:30:00Z."""
     if instant is None:
         return None
-    return datetime.fromtimestamp(instant // 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(instant // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def as_json(job: Job, newest: Attempt | None = None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, UTC
 from typing import Any, NamedTuple
 
 from engine.errors import InvalidInput
@@ -180,7 +180,7 @@ def _run_at(value: Any) -> tuple[str, int]:
         raise InvalidInput('use "2025-11-04T10:30:00Z", or a delay such as "+90s", "+10m", "+2h", "+1d".') from None
     if instant.tzinfo is None:
         raise InvalidInput(f'has no time zone; write "{value}Z" for UTC, or "{value}+01:00".')
-    ms = (instant - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(milliseconds=1)
+    ms = (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     if not 0 <= ms <= 253_402_300_799_000:
         raise InvalidInput("must lie between the years 1970 and 9999.")
     return "next_run_at", ms

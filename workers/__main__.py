@@ -1,0 +1,71 @@
+"""`python -m workers`: the supervisor in the foreground.
+
+TERM or INT: the workers finish their jobs, then all leave. INT twice or QUIT: the commands are ended and their
+jobs given back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+import models
+from engine.errors import QueueError
+from models import Worker
+from workers import control, locks
+from workers.supervisor import Supervision
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the supervisor; the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        models.connect(options.db, durable=False)
+        os.chdir(options.folder)
+        lock = _take_lock(wait=not options.detached)
+        if lock is None:
+            return 0
+        _wish_for(options.count)
+        Supervision(lock, managed=not options.detached).run()
+    except QueueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=0, help="keep at least this many workers")
+    parser.add_argument("--db", help="the database (default: env QUEUECTL_DB, else queue.db beside the code)")
+    parser.add_argument("--folder", default=os.getcwd(), help="where jobs run (default: here)")
+    parser.add_argument("--detached", action="store_true", help="leave when no worker is wanted")
+    return parser
+
+
+def _take_lock(wait: bool) -> int | None:
+    """The supervisor lock. When another supervisor has it: None, or with `wait` its lock once it is gone."""
+    path = locks.of_supervisor(models.run_folder())
+    lock = locks.take(path)
+    if lock is None and wait:
+        print("Another supervisor runs the workers of this database; waiting to take over.", file=sys.stderr)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, lambda *_: sys.exit(0))
+        while lock is None:
+            time.sleep(0.2)
+            lock = locks.take(path)
+    return lock
+
+
+def _wish_for(count: int) -> None:
+    """Bring the number of wanted workers to `count` at least; those of an earlier life count."""
+    wanted = Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run").count()
+    now = models.now_ms()
+    for _ in range(min(count, control.MOST) - wanted):
+        Worker.insert(host="", created_at=now).execute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

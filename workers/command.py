@@ -1,0 +1,311 @@
+"""Run one shell command: own session, bounded output, timeout, TERM then KILL. Knows no database.
+
+When `run` returns, no process that the command started is alive (except what it handed to another daemon).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
+from engine.jobs import Ending
+from engine.output import Output
+from workers import tree
+
+SHELL = "/bin/sh"
+SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
+LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
+_CHUNK = 65_536
+_DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
+
+_WORDS = {126: "found, but not executable", 127: "command not found"}
+
+
+class Order(NamedTuple):
+    """What to run and within which limits. `timeout_s` None: no limit. `output_bytes`: kept of each stream."""
+
+    command: str
+    env: dict[str, str]
+    cwd: str | None = None
+    timeout_s: float | None = None
+    grace_s: float = 10.0
+    output_bytes: int = 262_144
+
+
+class Outcome(NamedTuple):
+    """How it went: success, failed, timeout, or the word that `hear` gave (cancelled, released)."""
+
+    word: str
+    ending: Ending
+
+
+def run(
+    order: Order,
+    ears: list[int],
+    hear: Callable[[], str | None],
+    show: Callable[[Output, Output], None],
+) -> Outcome:
+    """Run the command to its end and say how it ended.
+
+    ears: descriptors to listen on; when one is readable `hear()` is called, and a word it returns stops the
+    command, becoming the outcome. show: called about once a second while the command prints.
+    """
+    started = time.monotonic()
+    try:
+        running = _Running(order, started)
+    except OSError as error:
+        return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
+    try:
+        running.watch(ears, hear, show)
+        return running.outcome()
+    finally:
+        running.close()
+
+
+class _Stream:
+    """One output pipe: keeps the first quarter and the last three quarters of `limit` bytes."""
+
+    def __init__(self, fd: int, limit: int):
+        self.fd = fd
+        self.head_limit = limit // 4
+        self.tail_limit = limit - self.head_limit
+        self.head = bytearray()
+        self.tail = bytearray()
+        self.total = 0
+        self.shown = 0
+        self.open = True
+
+    def read(self) -> bool:
+        """Take one chunk; False when there is none now. At the end of the stream `open` becomes False."""
+        try:
+            chunk = os.read(self.fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self.open = False
+            return False
+        self.total += len(chunk)
+        room = self.head_limit - len(self.head)
+        if room > 0:
+            self.head += chunk[:room]
+            chunk = chunk[room:]
+        self.tail += chunk
+        if len(self.tail) > 2 * self.tail_limit:
+            del self.tail[: -self.tail_limit]
+        return True
+
+    def read_all(self, until: float) -> None:
+        """Take what is there now, but not beyond the monotonic instant `until`: a writer may be as fast as we are."""
+        while self.open and self.read() and time.monotonic() < until:
+            pass
+
+    def output(self) -> Output:
+        tail = self.tail[-self.tail_limit :]
+        kept = bytes(self.head + tail)
+        return Output(kept, self.total, len(self.head) if self.total > len(kept) else None)
+
+
+class _Running:
+    """A command between its start and its end."""
+
+    def __init__(self, order: Order, started: float):
+        self.order = order
+        self.started = started
+        self.word: str | None = None  # why it is being stopped
+        self.kill_at = math.inf
+        self.show_at = started + SHOW_EVERY_S
+        self.timeout_at = started + order.timeout_s if order.timeout_s else math.inf
+        self.status = 0
+        self.usage = None
+        self.pid, out, err = _spawn(order)
+        self.streams = {out: _Stream(out, order.output_bytes), err: _Stream(err, order.output_bytes)}
+        self.stdout, self.stderr = self.streams[out], self.streams[err]
+        self.exit_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+
+    def watch(self, ears: list[int], hear: Callable[[], str | None], show: Callable[[Output, Output], None]) -> None:
+        poll = select.poll()
+        for fd in (*ears, *self.streams):
+            poll.register(fd, select.POLLIN)
+        if self.exit_fd is not None:
+            poll.register(self.exit_fd, select.POLLIN)
+        while not self._has_ended():
+            self._keep_time(show)
+            for fd, _ in poll.poll(self._patience_ms()):
+                if fd in self.streams:
+                    self._take(fd, poll)
+                elif fd != self.exit_fd:
+                    self._obey(hear())
+        self._let_it_finish_printing()
+        self._end_leftovers()
+        for stream in self.streams.values():
+            stream.read_all(time.monotonic() + LATE_OUTPUT_S)
+
+    def outcome(self) -> Outcome:
+        code = os.waitstatus_to_exitcode(self.status)
+        word = self.word or ("success" if code == 0 else "failed")
+        stdout, stderr = self.stdout.output(), self.stderr.output()
+        usage = self.usage
+        return Outcome(
+            word,
+            Ending(
+                return_code=code,
+                error=self._error(word, code, stderr),
+                duration_ms=int((time.monotonic() - self.started) * 1000),
+                user_ms=int(usage.ru_utime * 1000) if usage else None,
+                system_ms=int(usage.ru_stime * 1000) if usage else None,
+                max_rss_kb=usage.ru_maxrss if usage else None,
+                stdout=stdout,
+                stderr=stderr,
+            ),
+        )
+
+    def close(self) -> None:
+        for fd in self.streams:
+            os.close(fd)
+        if self.exit_fd is not None:
+            os.close(self.exit_fd)
+
+    def _has_ended(self) -> bool:
+        pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+        if pid:
+            self.status, self.usage = status, usage
+        return bool(pid)
+
+    def _keep_time(self, show: Callable[[Output, Output], None]) -> None:
+        now = time.monotonic()
+        if now >= self.timeout_at:
+            self.timeout_at = math.inf
+            self._obey("timeout")
+        if now >= self.kill_at:
+            self.kill_at = math.inf
+            self._signal(signal.SIGKILL)
+        if now >= self.show_at:
+            self.show_at = now + SHOW_EVERY_S
+            self._show(show)
+
+    def _show(self, show: Callable[[Output, Output], None]) -> None:
+        if any(stream.total > stream.shown for stream in self.streams.values()):
+            for stream in self.streams.values():
+                stream.shown = stream.total
+            show(self.stdout.output(), self.stderr.output())
+
+    def _patience_ms(self) -> int:
+        until = min(self.timeout_at, self.kill_at, self.show_at)
+        if self.exit_fd is None:
+            until = min(until, time.monotonic() + 0.02)
+        return max(0, math.ceil((until - time.monotonic()) * 1000))
+
+    def _take(self, fd: int, poll: select.poll) -> None:
+        stream = self.streams[fd]
+        stream.read()
+        if not stream.open:
+            poll.unregister(fd)
+
+    def _obey(self, word: str | None) -> None:
+        """Begin to stop the command; the first word is the outcome, a second one only hurries."""
+        if word is None:
+            return
+        if self.word is None:
+            self.word = word
+            self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)  # a stopped process cannot act on TERM
+        self.kill_at = min(self.kill_at, time.monotonic() + self.order.grace_s)
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)  # its own child, not yet reaped: the number is still its own
+
+    def _let_it_finish_printing(self) -> None:
+        """Read to the end of both streams; when something still holds them open, for a moment more."""
+        give_up_at = time.monotonic() + LATE_OUTPUT_S
+        for stream in self.streams.values():
+            stream.read_all(give_up_at)
+        while self.word is None and (still := [stream for stream in self.streams.values() if stream.open]):
+            left = give_up_at - time.monotonic()
+            if left <= 0:
+                return
+            select.select([stream.fd for stream in still], [], [], left)
+            for stream in still:
+                stream.read_all(give_up_at)
+
+    def _end_leftovers(self) -> None:
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return  # the kernel says that nothing is left
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        tree.end_children()
+
+    def _error(self, word: str, code: int, stderr: Output) -> str | None:
+        if word == "success":
+            return None
+        if word == "timeout":
+            return f"timed out after {self.order.timeout_s:g} s"
+        if word != "failed":
+            return "stopped with its worker and given back" if word == "released" else word
+        if code < 0:
+            return f"killed by {_signal_name(-code)}"
+        says = f"exit code {code}" + (f" ({_WORDS[code]})" if code in _WORDS else "")
+        last = stderr.last_line()
+        return f"{says}: {last}" if last else says
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _spawn(order: Order) -> tuple[int, int, int]:
+    """Start the shell in its own session; its pid and the reading ends of its stdout and stderr."""
+    home = None
+    if order.cwd is not None:
+        home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.chdir(order.cwd)
+        except OSError:
+            os.close(home)
+            raise
+    out, out_end = os.pipe()
+    err, err_end = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            SHELL,
+            [SHELL, "-c", order.command],
+            order.env,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, out_end, 1),
+                (os.POSIX_SPAWN_DUP2, err_end, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+    except OSError:
+        os.close(out)
+        os.close(err)
+        raise
+    finally:
+        os.close(out_end)
+        os.close(err_end)
+        if home is not None:
+            os.chdir(home)
+            os.close(home)
+    os.set_blocking(out, False)
+    os.set_blocking(err, False)
+    return pid, out, err
+
+
+def _not_started(order: Order, error: OSError) -> str:
+    if order.cwd is not None and error.filename == order.cwd:
+        return f"cannot enter the folder {order.cwd}: {error.strerror}"
+    return f"could not be started: {error.strerror}"

@@ -1,0 +1,59 @@
+"""Kernel locks on files of the run folder: the one test of who is alive on this host.
+
+A lock is an flock on an open file; it goes when the last copy of its descriptor is closed, so with the process
+that held it, however that died. No pid, clock or heartbeat is asked.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+
+
+def take(path: str) -> int | None:
+    """Lock the file and return its descriptor, which no program inherits; None when someone holds it."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def is_held(path: str) -> bool:
+    """Whether a living process holds the lock of this file."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def forget(*paths: str) -> None:
+    """Remove lock files that nobody needs any more."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def of_supervisor(folder: str) -> str:
+    """Held by the one supervisor of this host and database."""
+    return os.path.join(folder, "supervisor.lock")
+
+
+def of_worker(folder: str, pk: int) -> str:
+    """Held by the worker alone, from before it is born to its death."""
+    return os.path.join(folder, f"w{pk}.lock")
+
+
+def of_jobs(folder: str, pk: int) -> str:
+    """Held by the worker and by every process its jobs start: free means none of them lives."""
+    return os.path.join(folder, f"w{pk}.jobs.lock")

@@ -1,0 +1,437 @@
+"""The one parent of this host's workers: makes the wish in the database true.
+
+One level-triggered loop: reap the dead and give their jobs back, read the wishes, start, tell, wake, beat. Signal
+handlers only leave a number on a descriptor. Whoever holds the supervisor lock is the supervisor; no pid is asked.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from contextlib import suppress
+
+import models
+from engine import config, dialect, jobs, queries, wakeup
+from engine.errors import Unavailable
+from models import Job, Supervisor, Worker, db
+from workers import locks, tree
+from workers.loop import Loop
+
+BEAT_S = 5.0
+LOOK_S = 0.1  # the safety net behind the nudge, while a worker is idle
+REST_S = 1.0  # the longest sleep otherwise
+RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
+EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
+EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
+_CHECKPOINT_S = 1.0
+_WAL_LIMIT = 64 * 1024 * 1024
+
+
+class Child:
+    """A worker that this process forked."""
+
+    def __init__(self, pk: int, pid: int, channel: socket.socket, early_deaths: int):
+        self.pk = pk
+        self.pid = pid
+        self.channel = channel
+        self.early_deaths = early_deaths
+        self.born = time.monotonic()
+        self.mood = "starting"  # starting, idle, waking, busy
+        self.told: str | None = None  # drain, stop
+
+    @property
+    def id(self) -> str:
+        return f"w{self.pk}"
+
+    def tell(self, message: str) -> None:
+        with suppress(OSError):  # it has just died; the next round reaps it
+            self.channel.send(message.encode())
+
+
+class Supervision:
+    """The work of one supervisor process, from taking the lock to leaving."""
+
+    def __init__(self, lock: int, *, managed: bool, host: str | None = None):
+        self.lock = lock
+        self.managed = managed
+        self.host = host or socket.gethostname()
+        self.folder = models.run_folder()
+        self.children: dict[int, Child] = {}  # by pid
+        self.leaving: str | None = None  # drain, stop
+        self.instance = models.Meta.get_by_id("instance").value
+        self.seen_version = -1
+        self.beat_at = 0.0
+        self.checkpoint_at = 0.0
+        self.alarm, self.alarm_end = socket.socketpair()
+        self.ear = wakeup.listen(self.folder)
+        now = models.now_ms()
+        self.pk = Supervisor.insert(
+            host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
+        ).execute()
+
+    def run(self) -> None:
+        """Supervise until told to leave, or, when not managed, until nobody wants a worker."""
+        tree.adopt_orphans("queuectl-super")
+        self._heed_signals()
+        gc.collect()
+        gc.freeze()  # what is here now is shared with the workers; do not touch it again
+        self._say("began", f"database {db.database}")
+        while True:
+            try:
+                self._round()
+                if self._is_over() and self._leave():
+                    return
+                self._sleep()
+            except Unavailable as error:
+                self._log(str(error))
+                self._sleep(REST_S)
+
+    def _round(self) -> None:
+        self._reap()
+        self._hear()
+        if self._has_changed():
+            self._read_wishes()
+        self._wake()
+        self._beat()
+        self._checkpoint()
+
+    # --- the living and the dead
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self.children.get(pid)
+            if child is not None:
+                self._bury_child(child, status)
+
+    def _bury_child(self, child: Child, status: int) -> None:
+        code = os.waitstatus_to_exitcode(status)
+        worker = Worker.get_by_id(child.pk)
+        early = child.mood == "starting" and time.monotonic() - child.born < EARLY_S
+        if self._bury(worker, _words(code), code == 0, child.early_deaths + 1 if early else 0):
+            child.channel.close()
+            del self.children[child.pid]
+        self.seen_version = -1
+
+    def _bury(self, worker: Worker, reason: str, clean: bool, early_deaths: int = 0) -> bool:
+        """End what is left of a dead worker's job, give the job back, record the end and replace the worker.
+
+        In this order: a job is given back only when nothing of its run is alive. False: try again later.
+        """
+        job = Job.select(Job.pk, Job.run).where(Job.state == "processing", Job.locked_by == worker.id).first()
+        if not self._clear(worker.pk, job):
+            self._log(f"{worker.id}: cannot end the processes of its job; it is not given back yet")
+            return False
+        with db.transaction():
+            if job is not None:
+                jobs.lose(job.pk, job.run, worker.id, f"worker {worker.id} died: {reason}")
+                wakeup.nudge()
+            ended = clean and job is None
+            final = {"status": "stopped" if ended else "lost", "stopped_at": models.now_ms(), "reason": reason}
+            Worker.update(**final).where(Worker.pk == worker.pk).execute()
+            if worker.desired == "run" and not self.leaving:
+                self._replace(worker, early_deaths)
+        locks.forget(locks.of_worker(self.folder, worker.pk), locks.of_jobs(self.folder, worker.pk))
+        self._say(final["status"], f"{worker.id}: {reason}")
+        return True
+
+    def _clear(self, pk: int, job: Job | None) -> bool:
+        """Kill every process of the dead worker's job; True when the kernel says that none is left."""
+        path = locks.of_jobs(self.folder, pk)
+        tree.end_children(self.children)
+        if job is None and not locks.is_held(path):
+            return True
+        marked = tree.mark(self.instance, job.pk, job.run) if job is not None else None
+
+        def is_clear() -> bool:
+            found = tree.end_marked(marked) if marked else 0
+            found += tree.end_children(self.children)
+            if locks.is_held(path):
+                found += tree.end_holders(path)
+            return found == 0 and not locks.is_held(path)
+
+        return tree.wait_until(is_clear, 5.0, 0.01)
+
+    def _replace(self, worker: Worker, early_deaths: int) -> None:
+        if early_deaths >= EARLY_LIMIT:
+            self._log(f"{worker.id} was the {early_deaths}th worker to die at birth; no other is started")
+            return
+        first, longest = RESTART_S
+        delay = min(first * 2 ** (early_deaths - 1), longest) if early_deaths else 0
+        now = models.now_ms()
+        Worker.insert(
+            host=self.host, created_at=now, early_deaths=early_deaths, start_after=now + delay * 1000
+        ).execute()
+
+    # --- wishes
+
+    def _has_changed(self) -> bool:
+        version = db.execute_sql("PRAGMA data_version").fetchone()[0]
+        is_time = bool(self.start_at) and self.start_at <= models.now_ms()
+        changed = version != self.seen_version or self._has_orphans or is_time
+        self.seen_version = version
+        return changed
+
+    def _read_wishes(self) -> None:
+        known = {child.pk: child for child in self.children.values()}
+        self._has_orphans = False
+        self.start_at = 0
+        living = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000)
+        for worker in list(living):  # all at once: a fork closes the connection
+            if worker.pk in known:
+                self._pass_on(known[worker.pk], worker)
+            elif worker.started_at is not None:
+                self._attend_orphan(worker)
+            else:
+                self._start(worker)
+        self._pass_on_cancels(known)
+
+    def _pass_on(self, child: Child, worker: Worker) -> None:
+        wish = self._wish(worker)
+        status = {"drain": "draining", "stop": "stopping"}.get(
+            wish, "running" if child.mood != "starting" else "starting"
+        )
+        if wish != "run" and child.told != wish:
+            child.told = wish
+            child.tell(wish)
+        if status != worker.status:
+            Worker.update(status=status).where(Worker.pk == worker.pk).execute()
+
+    def _wish(self, worker: Worker) -> str:
+        """What shall become of the worker: its own wish, or that of the whole supervisor if that is stronger."""
+        order = ("run", "drain", "stop")
+        return max(worker.desired, self.leaving or "run", key=order.index)
+
+    def _start(self, worker: Worker) -> None:
+        if self._wish(worker) != "run":
+            final = {"status": "stopped", "stopped_at": models.now_ms(), "reason": "not started"}
+            Worker.update(**final).where(Worker.pk == worker.pk).execute()
+        elif worker.start_after > models.now_ms():
+            self.start_at = min(self.start_at or worker.start_after, worker.start_after)
+        else:
+            self._fork(worker)
+
+    def _attend_orphan(self, worker: Worker) -> None:
+        """A worker of a supervisor that died: it finishes its job and leaves; then its place is free."""
+        if not locks.is_held(locks.of_worker(self.folder, worker.pk)):
+            if not self._bury(worker, "its supervisor died", clean=True):
+                self._has_orphans = True
+            return
+        self._has_orphans = True
+        wish = self._wish(worker)
+        status = "stopping" if wish == "stop" else "draining"
+        if status != worker.status:
+            Worker.update(status=status).where(Worker.pk == worker.pk).execute()
+        if wish == "stop":
+            self._signal_orphan(worker, signal.SIGQUIT)
+
+    def _signal_orphan(self, worker: Worker, number: int) -> None:
+        """Signal a worker that is not our child: by a handle, taken while its lock proves that it lives."""
+        with suppress(OSError):
+            handle = os.pidfd_open(worker.pid)
+            try:
+                if locks.is_held(locks.of_worker(self.folder, worker.pk)):
+                    signal.pidfd_send_signal(handle, number)
+            finally:
+                os.close(handle)
+
+    def _pass_on_cancels(self, known: dict[int, Child]) -> None:
+        asked = Job.select(Job.pk, Job.run, Job.locked_by).where(Job.state == "processing", Job.cancel_requested)
+        for job in list(asked.limit(1000)):
+            pk = int(job.locked_by[1:])
+            if pk in known:
+                known[pk].tell(f"cancel {job.pk} {job.run}")
+            elif orphan := Worker.get_or_none(Worker.pk == pk):
+                self._signal_orphan(orphan, signal.SIGUSR1)
+
+    # --- new workers
+
+    def _fork(self, worker: Worker) -> None:
+        """Make the worker process. Its locks are held from before it exists; no connection crosses the fork."""
+        now = models.now_ms()
+        Worker.update(started_at=now, host=self.host).where(Worker.pk == worker.pk).execute()
+        own_lock = locks.take(locks.of_worker(self.folder, worker.pk))
+        jobs_lock = locks.take(locks.of_jobs(self.folder, worker.pk))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        path = db.database
+        models.disconnect()
+        pid = os.fork()
+        if pid == 0:
+            self._live_as_worker(worker.id, path, theirs, {own_lock, jobs_lock}, jobs_lock)
+        db.connect()
+        theirs.close()
+        for lock in (own_lock, jobs_lock):
+            if lock is not None:
+                os.close(lock)
+        ours.setblocking(False)
+        self.children[pid] = Child(worker.pk, pid, ours, worker.early_deaths)
+        Worker.update(pid=pid).where(Worker.pk == worker.pk).execute()
+        self._say("started", f"{worker.id}, pid {pid}")
+
+    def _live_as_worker(self, worker_id: str, path: str, channel: socket.socket, keep: set, jobs_lock: int) -> None:
+        """In the new process: drop all that is the supervisor's, work, and never return."""
+        code = 1
+        try:
+            os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
+            signal.set_wakeup_fd(-1)
+            _close_all_but({0, 1, 2, channel.fileno(), *keep})
+            os.set_inheritable(jobs_lock, True)
+            tree.adopt_orphans(f"queuectl-{worker_id}")
+            models.connect(path, durable=False)
+            if config.get("durability") == "full":
+                db.execute_sql("PRAGMA synchronous = FULL")
+            Loop(worker_id, self.host, channel).run()
+            models.disconnect()
+            code = 0
+        except BaseException:
+            self._log(f"{worker_id} fails: {traceback.format_exc()}")
+        finally:
+            os._exit(code)
+
+    # --- talking
+
+    def _hear(self) -> None:
+        for child in self.children.values():
+            with suppress(OSError):
+                while message := child.channel.recv(64):
+                    self._note_mood(child, message.decode())
+        with suppress(BlockingIOError):
+            while self.ear.recv(64):
+                pass
+        with suppress(BlockingIOError):
+            for number in self.alarm.recv(64):
+                self._heed(number)
+
+    def _note_mood(self, child: Child, mood: str) -> None:
+        if child.mood == "starting":
+            child.early_deaths = 0
+            self.seen_version = -1  # its row says "starting" still
+        child.mood = mood
+
+    def _heed(self, number: int) -> None:
+        if number == signal.SIGQUIT or (number == signal.SIGINT and self.leaving):
+            self._leave_by("stop")
+        elif number in (signal.SIGTERM, signal.SIGINT) and not self.leaving:
+            self._leave_by("drain")
+
+    def _leave_by(self, way: str) -> None:
+        if self.leaving != way:
+            self.leaving = way
+            self.seen_version = -1
+            self._say("leaving", "after the running jobs" if way == "drain" else "at once")
+
+    def _wake(self) -> None:
+        """Send one idle worker to work when a job is due; it says "busy", and the next is sent."""
+        self.due_at = None
+        idle = [child for child in self.children.values() if child.mood == "idle" and not child.told]
+        if not idle:
+            return
+        self.due_at = db.execute_sql(dialect.NEXT_DUE).fetchone()[0]
+        if self.due_at is not None and self.due_at <= models.now_ms():
+            idle[0].mood = "waking"
+            idle[0].tell("wake")
+
+    # --- housekeeping
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if now >= self.beat_at:
+            self.beat_at = now + BEAT_S
+            beat = {"beat_at": models.now_ms(), "beat_seq": Supervisor.beat_seq + 1}
+            Supervisor.update(**beat).where(Supervisor.pk == self.pk).execute()
+
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the database, off the workers' path; shorten it when it grew long."""
+        now = time.monotonic()
+        if now < self.checkpoint_at:
+            return
+        self.checkpoint_at = now + _CHECKPOINT_S
+        with suppress(OSError):
+            size = os.stat(f"{db.database}-wal").st_size
+            if size:
+                db.execute_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > _WAL_LIMIT else 'PASSIVE'})")
+
+    def _is_over(self) -> bool:
+        if self.children:
+            return False
+        if self.leaving:
+            return True
+        return not self.managed and not _anyone_wanted()
+
+    def _leave(self) -> bool:
+        """Give up the lock, then look once more: a wish written meanwhile found us alive and started nobody."""
+        Supervisor.update(stopped_at=models.now_ms()).where(Supervisor.pk == self.pk).execute()
+        os.close(self.lock)
+        if not self.leaving and _anyone_wanted():
+            lock = locks.take(locks.of_supervisor(self.folder))
+            if lock is not None:
+                self.lock = lock
+                Supervisor.update(stopped_at=None).where(Supervisor.pk == self.pk).execute()
+                return False
+        self._say("left", "")
+        return True
+
+    def _sleep(self, longest_s: float | None = None) -> None:
+        wait_s = self._rest_s() if longest_s is None else longest_s
+        poll = select.poll()
+        for fd in (self.alarm, self.ear, *(child.channel for child in self.children.values())):
+            poll.register(fd, select.POLLIN)
+        poll.poll(max(0, int(wait_s * 1000)))
+
+    def _rest_s(self) -> float:
+        idle = any(child.mood == "idle" for child in self.children.values())
+        wait_s = LOOK_S if idle or self._has_orphans else REST_S
+        for instant in filter(None, (self.due_at, self.start_at)):
+            wait_s = min(wait_s, max(0.0, (instant - models.now_ms()) / 1000))
+        return wait_s
+
+    def _heed_signals(self) -> None:
+        for end in (self.alarm, self.alarm_end):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self.alarm_end.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def _say(self, event: str, what: str) -> None:
+        self._log(f"{event} {what}".rstrip())
+
+    def _log(self, sentence: str) -> None:
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} supervisor: {sentence}", file=sys.stderr, flush=True)
+
+    _has_orphans = True  # until the first look
+    due_at: int | None = None
+    start_at = 0
+
+
+def _anyone_wanted() -> bool:
+    return Worker.select().where(Worker.stopped_at.is_null()).exists()
+
+
+def _words(code: int) -> str:
+    if code == 0:
+        return "ended as asked"
+    if code < 0:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _close_all_but(keep: set[int]) -> None:
+    low = 0
+    for fd in sorted(keep):
+        if fd > low:  # CPython takes closerange(0, 0) for "all"
+            os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))

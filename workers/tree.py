@@ -1,0 +1,150 @@
+"""Find and end what a command left behind: children, marked processes, holders of a lock file."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+MARK = "QUEUECTL_RUN"
+_SUBREAPER, _NAME = 36, 15  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_NAME
+_PROC = "/proc"
+
+
+def adopt_orphans(name: str) -> None:
+    """Become the parent of every process whose own parent dies below this one, and be called `name` in ps.
+
+    Where the system has no such thing (macOS), orphans go to process 1 and only their group is ended.
+    """
+    with suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_SUBREAPER, 1, 0, 0, 0)
+        libc.prctl(_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def mark(instance: str, pk: int, run: int) -> str:
+    """The value of QUEUECTL_RUN: names one run of one job of one database, in every process of that run."""
+    return f"{instance}-{pk}-{run}"
+
+
+def end_children(spare: Iterable[int] = ()) -> int:
+    """Kill every child of this process but `spare`, and what they leave, until none is left; how many it were.
+
+    Children are reaped here, so call it only when no one waits for them elsewhere.
+    """
+    spared = frozenset(spare)
+    ended = 0
+    while True:
+        found = [pid for pid in _children() if pid not in spared]
+        if not found:
+            return ended
+        for pid in found:
+            ended += _kill_child(pid)
+        _reap(found)
+
+
+def end_marked(value: str) -> int:
+    """Kill every process that carries QUEUECTL_RUN=value; how many were found."""
+    wanted = f"{MARK}={value}".encode()
+    return _end_all(lambda pid: wanted in _read(f"{_PROC}/{pid}/environ").split(b"\0"))
+
+
+def end_holders(path: str) -> int:
+    """Kill every other process that has this file open; how many were found."""
+    return _end_all(lambda pid: any(target == path for target in _open_files(pid)))
+
+
+def _children() -> list[int]:
+    """The direct children of this process, the dead not yet reaped included."""
+    me = os.getpid()
+    with suppress(FileNotFoundError):
+        with open(f"{_PROC}/{me}/task/{me}/children") as listing:
+            return [int(pid) for pid in listing.read().split()]
+    import psutil  # only where the kernel lists no children
+
+    return [child.pid for child in psutil.Process().children()]
+
+
+def _kill_child(pid: int) -> int:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)  # our own child and not reaped: the number cannot be another's
+        return 1
+    return 0
+
+
+def _reap(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+def _end_all(matches) -> int:  # type: ignore[no-untyped-def]
+    """Kill all that match. The match is checked again on a handle, so a reused number is never hit."""
+    ended = 0
+    for pid in _pids():
+        if not matches(pid):
+            continue
+        with suppress(OSError), _handle(pid) as handle:
+            if matches(pid):
+                handle.kill()
+                ended += 1
+    return ended
+
+
+class _handle:
+    """A process held by pidfd where the kernel has that, else by number."""
+
+    def __init__(self, pid: int):
+        self.pid = pid
+        self.fd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+
+    def kill(self) -> None:
+        if self.fd is None:
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            signal.pidfd_send_signal(self.fd, signal.SIGKILL)
+
+    def __enter__(self) -> _handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+
+def _pids() -> Iterator[int]:
+    me = os.getpid()
+    with suppress(FileNotFoundError):
+        yield from (int(name) for name in os.listdir(_PROC) if name.isdigit() and int(name) != me)
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:  # it has ended, or is another user's
+        return b""
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    folder = f"{_PROC}/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):
+            yield os.readlink(f"{folder}/{name}")
+
+
+def wait_until(question, limit_s: float, step_s: float = 0.01) -> bool:  # type: ignore[no-untyped-def]
+    """Ask again and again for at most `limit_s` seconds; the last answer."""
+    give_up_at = time.monotonic() + limit_s
+    while not question():
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(step_s)
+    return True
