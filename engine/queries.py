@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, UTC
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from peewee import fn

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta, UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from engine.errors import InvalidInput

@@ -22,7 +22,7 @@ SHELL = "/bin/sh"
 SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
 _CHUNK = 65_536
-_DEFAULT_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT]
+_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # a command inherits no deafness
 
 _WORDS = {126: "found, but not executable", 127: "command not found"}
 

@@ -103,7 +103,7 @@ def _wish(wish: str, worker_id: str | None) -> list[str]:
 
 def _launch() -> None:
     """Start `python -m workers --detached` on its own: own session, no inherited descriptors, output to the log."""
-    import subprocess  # only whoever finds no supervisor pays for it
+    import subprocess  # only whoever finds no supervisor pays for these
 
     env = {name: value for name, value in os.environ.items() if not name.startswith(("GUNICORN_", "SERVER_SOFTWARE"))}
     with open(log_path(), "ab") as log:
@@ -122,6 +122,8 @@ def _launch() -> None:
 
 
 def _await(process) -> None:  # type: ignore[no-untyped-def]
+    import threading
+
     give_up_at = time.monotonic() + LAUNCH_S
     while not supervisor_lives():
         if process.poll() not in (None, 0):
@@ -129,7 +131,7 @@ def _await(process) -> None:  # type: ignore[no-untyped-def]
         if process.poll() == 0 or time.monotonic() > give_up_at:
             break  # another was quicker and has left already, or this one is slow; the wish stands
         time.sleep(0.005)
-    process.returncode = process.returncode or 0  # it is not ours to wait for; silences the warning at exit
+    threading.Thread(target=process.wait, daemon=True).start()  # so that a long-lived panel keeps no zombie
 
 
 def _last_words() -> str:

@@ -17,7 +17,7 @@ import traceback
 from contextlib import suppress
 
 import models
-from engine import config, dialect, jobs, queries, wakeup
+from engine import config, dialect, jobs, wakeup
 from engine.errors import Unavailable
 from models import Job, Supervisor, Worker, db
 from workers import locks, tree
@@ -122,7 +122,6 @@ class Supervision:
         if self._bury(worker, _words(code), code == 0, child.early_deaths + 1 if early else 0):
             child.channel.close()
             del self.children[child.pid]
-        self.seen_version = -1
 
     def _bury(self, worker: Worker, reason: str, clean: bool, early_deaths: int = 0) -> bool:
         """End what is left of a dead worker's job, give the job back, record the end and replace the worker.
@@ -144,6 +143,7 @@ class Supervision:
                 self._replace(worker, early_deaths)
         locks.forget(locks.of_worker(self.folder, worker.pk), locks.of_jobs(self.folder, worker.pk))
         self._say(final["status"], f"{worker.id}: {reason}")
+        self.seen_version = -1  # there may be a wish for another now
         return True
 
     def _clear(self, pk: int, job: Job | None) -> bool:
@@ -390,6 +390,8 @@ class Supervision:
         poll.poll(max(0, int(wait_s * 1000)))
 
     def _rest_s(self) -> float:
+        if self.seen_version == -1:
+            return 0.0
         idle = any(child.mood == "idle" for child in self.children.values())
         wait_s = LOOK_S if idle or self._has_orphans else REST_S
         for instant in filter(None, (self.due_at, self.start_at)):
