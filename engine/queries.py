@@ -268,3 +268,42 @@ def attempt_as_json(attempt: Attempt) -> dict[str, Any]:
         "stdout_bytes": attempt.stdout_bytes,
         "stderr_bytes": attempt.stderr_bytes,
     }
+
+
+# --- the dead letter queue
+
+
+def dead_page(*, before: str | None = None, after: str | None = None, limit: int = PAGE) -> Page:
+    """The dead jobs, the last to die first. Cursors as in `page`, but over the instant of death.
+
+    Raises InvalidInput for a broken cursor.
+    """
+    dead = Job.select().where(Job.state == "dead")
+    if after is not None:
+        query = dead.where(_death(*_death_cursor(after), later=True)).order_by(Job.finished_at, Job.pk)
+        rows = list(query.limit(limit + 1))
+        newer = _death_address(rows[limit - 1]) if len(rows) > limit else None
+        rows = rows[:limit][::-1]
+        return Page(rows, newer, _death_address(rows[-1]) if rows else None)
+    if before is not None:
+        dead = dead.where(_death(*_death_cursor(before), later=False))
+    rows = list(dead.order_by(Job.finished_at.desc(), Job.pk.desc()).limit(limit + 1))
+    older = _death_address(rows[limit - 1]) if len(rows) > limit else None
+    rows = rows[:limit]
+    return Page(rows, _death_address(rows[0]) if before is not None and rows else None, older)
+
+
+def _death(finished_at: int, pk: int, *, later: bool) -> Any:
+    """Died later (else: earlier) than the job with this instant and key."""
+    if later:
+        return (Job.finished_at >= finished_at) & ((Job.finished_at > finished_at) | (Job.pk > pk))
+    return (Job.finished_at <= finished_at) & ((Job.finished_at < finished_at) | (Job.pk < pk))
+
+
+def _death_address(job: Job) -> str:
+    return f"{job.finished_at}-{job.pk}"
+
+
+def _death_cursor(text: str) -> tuple[int, int]:
+    finished_at, _, pk = text.partition("-")
+    return _cursor(finished_at), _cursor(pk)

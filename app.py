@@ -1,0 +1,63 @@
+"""The panel: `gunicorn "app:create_app()"`. Puts together the extensions, the guards, the error pages and the pages."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from flask import Flask
+from flask_wtf import CSRFProtect
+from htmx_flask import Htmx
+from jinja2 import StrictUndefined
+
+import models
+from views import BLUEPRINTS, assets, errors, guards, theme, words
+
+_MEGABYTE = 1024 * 1024
+
+
+def create_app(db_url: str | None = None, **settings: Any) -> Flask:
+    """The panel of the database at `db_url` (default: env QUEUECTL_DB, else queue.db beside the code).
+
+    settings: Flask's configuration, for tests. Raises Unavailable when the database cannot be opened.
+    """
+    models.connect(db_url)
+    app = Flask(__name__, static_folder=None)
+    app.config.from_mapping(_settings())
+    app.config.update(settings)
+    models.disconnect()  # each request opens its own with its first query
+    app.teardown_appcontext(_close_database)
+
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+    Htmx(app)
+    guards.init_app(app)  # before the token check: a foreign request needs no look at its form
+    CSRFProtect(app)
+    errors.init_app(app)
+    words.init_app(app)
+    assets.init_app(app)
+    theme.init_app(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "SECRET_KEY": guards.secret_key(models.run_folder()),
+        # Cookies do not know ports: two panels on one host must not take each other's.
+        "SESSION_COOKIE_NAME": f"queuectl-{hashlib.sha256(models.db.database.encode()).hexdigest()[:8]}",
+        "SESSION_COOKIE_SAMESITE": "Strict",
+        "HOSTS": guards.trusted_hosts(),
+        "WTF_CSRF_TIME_LIMIT": None,  # a page may stay open for days
+        # The origin guard does what this would (a Referer check under TLS), also for browsers that send no Referer.
+        "WTF_CSRF_SSL_STRICT": False,
+        "MAX_CONTENT_LENGTH": _MEGABYTE,
+        "MAX_FORM_MEMORY_SIZE": _MEGABYTE,
+        "MAX_FORM_PARTS": 1000,
+    }
+
+
+def _close_database(_: BaseException | None) -> None:
+    models.disconnect()

@@ -1,0 +1,91 @@
+"""How a handler answers: a live page and its polled piece, or the end of an action."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Response, flash, redirect, render_template, request, url_for
+from htmx_flask import make_response
+
+from engine import queries
+
+
+def wants_piece() -> bool:
+    """Whether htmx asks for a part of the page only."""
+    asked = request.htmx  # type: ignore[attr-defined]
+    return bool(asked) and not asked.boosted and not asked.history_restore_request
+
+
+def page(template: str, **context: Any) -> str:
+    """A page that does not change by itself."""
+    return render_template(template, dead=queries.counts()["dead"], **context)
+
+
+def live(whole: str, piece: str, shows: dict[str, Any], **fixed: Any) -> Any:
+    """The page, or for htmx its piece; 204 without rendering when the piece would show what it shows already.
+
+    shows: all that can change in the piece, as plain values. fixed: what the page around it needs.
+    """
+    shows = {**shows, "dead": queries.counts()["dead"]}
+    version = _version(shows)
+    if wants_piece() and request.args.get("v") == version:
+        return "", 204
+    context = {**shows, **fixed, "poll_url": _poll_url(version)}
+    if not wants_piece():
+        return render_template(whole, **context)
+    return render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
+
+
+def done(sentence: str, leave: str | None = None) -> Response:
+    """The action is done; say so. htmx shows a toast and refreshes what it shows; a plain form goes back.
+
+    leave: where to go because the page that asked is no longer the right one.
+    """
+    if leave is not None or not request.htmx:  # type: ignore[attr-defined]
+        flash(sentence)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect(leave or back(url_for(f"{request.blueprint}.index")), 303)  # type: ignore[return-value]
+    if leave is not None:
+        return make_response("", 204, redirect=leave)
+    return make_response("", 204, trigger=toast(sentence) | {"changed": True})
+
+
+def toast(sentence: str, kind: str = "good") -> dict[str, Any]:
+    """The event that makes app.js show a toast."""
+    return {"toast": {"text": sentence[:500], "kind": kind}}
+
+
+def refuse(sentence: str, status: int) -> Response:
+    """For htmx: keep the page as it is and say in a toast why nothing was done."""
+    answer = make_response(sentence, status, reswap="none", trigger=toast(sentence, "bad"))
+    answer.mimetype = "text/plain"
+    return answer
+
+
+def confirm(**words: Any) -> str:
+    """Ask before an action that cannot be taken back: a dialog for htmx, else a page. The POST goes to this URL."""
+    if wants_piece():
+        return render_template("_confirm.html", action=request.path, **words)
+    return page("confirm.html", action=request.path, **words)
+
+
+def back(otherwise: str) -> str:
+    """The page of ours that the form was on; `otherwise` when it does not say, or when it is the form's own page."""
+    came_from = urlsplit(request.referrer or "")
+    ours = came_from.netloc == request.host and came_from.path.startswith("/") and not came_from.path.startswith("//")
+    if not ours or came_from.path == request.path:
+        return otherwise
+    return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+
+
+def _version(shows: dict[str, Any]) -> str:
+    text = json.dumps(shows, default=str, sort_keys=True)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def _poll_url(version: str) -> str:
+    given = {name: values for name, values in request.args.lists() if name != "v"}
+    return url_for(request.endpoint, **(request.view_args or {}), **given, v=version)  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+"""The dead letter queue: jobs with no retry left, and their way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, request
+
+from engine import dlq, queries
+from views import answers, rows, words
+
+bp = Blueprint("dlq", __name__, url_prefix="/dlq")
+
+
+@bp.get("")
+def index() -> Any:
+    cursors = {name: request.args.get(name) for name in ("before", "after")}
+    found = queries.dead_page(**cursors)
+    shows = {
+        "total": queries.counts()["dead"],
+        "jobs": [rows.job_row(job) for job in found.jobs],
+        "newer": found.newer,
+        "older": found.older,
+        "first": not any(cursors.values()),
+    }
+    return answers.live("dlq/index.html", "dlq/_list.html", shows)
+
+
+@bp.post("/<job_id>/retry")
+def retry(job_id: str) -> Response:
+    dlq.retry(job_id)
+    return answers.done(f"Job {job_id} is pending again.")
+
+
+@bp.post("/retry")
+def retry_selected() -> Response:
+    chosen = request.form.getlist("id")
+    if not chosen:
+        abort(422, "Select the jobs to retry first.")
+    return answers.done(_report(dlq.retry_selected(chosen)))
+
+
+@bp.post("/retry-all")
+def retry_all() -> Response:
+    return answers.done(_report(dlq.retry_all()))
+
+
+def _report(count: int) -> str:
+    if count == 0:
+        return "None of these jobs is dead any more; nothing was changed."
+    return f"{words.plural(count, 'job')} {'is' if count == 1 else 'are'} pending again."

@@ -1,0 +1,186 @@
+"""Jobs, attempts and workers as the pages show them: plain values, every decision taken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from engine import queries
+from models import Attempt, Job
+from views import words
+
+ACTIONS = {
+    "pending": ("cancel", "delete"),
+    "processing": ("cancel",),
+    "completed": ("delete",),
+    "failed": ("retry", "cancel", "delete"),
+    "dead": ("retry", "delete"),
+    "cancelled": ("retry", "delete"),
+}
+OUTCOMES = {
+    "running": ("processing", "running"),
+    "success": ("completed", "succeeded"),
+    "failed": ("failed", "failed"),
+    "timeout": ("failed", "timed out"),
+    "cancelled": ("cancelled", "cancelled"),
+    "released": ("pending", "given back"),
+    "lost": ("dead", "worker lost"),
+}
+_COMMAND_SHOWN = 240  # characters of a command that a list shows
+
+
+def job_row(job: Job) -> dict[str, Any]:
+    """One line of a list of jobs."""
+    words_before, instant, shows = _when(job)
+    return {
+        "pk": job.pk,
+        "id": job.id,
+        "state": job.state,
+        "command": job.command[:_COMMAND_SHOWN] + ("…" if len(job.command) > _COMMAND_SHOWN else ""),
+        "queue": job.queue,
+        "tags": _tags(job),
+        "priority": job.priority,
+        "tries": tries(job),
+        "error": (job.last_error or "")[:300] if job.state in ("failed", "dead") else "",
+        "when": words_before,
+        "at": instant,
+        "shows": shows,
+        "duration_ms": job.duration_ms,
+        "worker": job.locked_by,
+        "cancelling": bool(job.cancel_requested),
+        "actions": () if job.cancel_requested else ACTIONS[job.state],
+    }
+
+
+def job_details(job: Job) -> dict[str, Any]:
+    """All that the page of one job says about it."""
+    return job_row(job) | {
+        "command": job.command,
+        "error": job.last_error,
+        "attempts": job.attempts,
+        "crashes": job.crashes,
+        "max_retries": job.max_retries,
+        "timeout_ms": job.timeout_ms,
+        "created_at": job.created_at,
+        "next_run_at": job.next_run_at,
+        "finished_at": job.finished_at,
+        "return_code": job.return_code,
+        "cwd": job.cwd,
+        "env_names": list(json.loads(job.env)) if job.env else [],
+        "run": job.run,
+    }
+
+
+def standing(job: Job, now: int) -> dict[str, Any]:
+    """Where the job stands, in one sentence: words, then an instant or None, then the word between them."""
+    text, link, instant = _STANDINGS[job.state](job, now)
+    return {"text": text, "link": link, "at": instant}
+
+
+def attempt_row(attempt: Attempt) -> dict[str, Any]:
+    """One line of a job's runs."""
+    state, outcome = OUTCOMES[attempt.outcome]
+    return {
+        "run": attempt.run,
+        "worker": attempt.worker,
+        "host": attempt.host,
+        "started_at": attempt.started_at,
+        "duration_ms": attempt.duration_ms,
+        "running": attempt.outcome == "running",
+        "state": state,
+        "outcome": outcome,
+        "return_code": attempt.return_code,
+        "error": attempt.error,
+        "cpu_ms": None if attempt.user_ms is None else attempt.user_ms + (attempt.system_ms or 0),
+        "max_rss_kb": attempt.max_rss_kb,
+    }
+
+
+def living_workers() -> list[dict[str, Any]]:
+    """The workers that live, and what each does."""
+    return [worker_row(worker) for worker in queries.workers()]
+
+
+def worker_row(worker: dict[str, Any]) -> dict[str, Any]:
+    """One worker. What changes with every heartbeat is left out: it is no news."""
+    instants = ("started_at", "stopped_at", "job_started_at")
+    kept = ("id", "host", "pid", "status", "desired", "current_job_id", "reason")
+    return {name: worker[name] for name in kept} | {name: words.instant(worker[name]) for name in instants}
+
+
+def tries(job: Job) -> str:
+    """How many of its tries a job has used."""
+    used = job.attempts + (job.state in ("processing", "completed"))
+    return f"{used} of {job.max_retries + 1}"
+
+
+def _tags(job: Job) -> list[str]:
+    return json.loads(job.tags) if job.tags else []
+
+
+def _when(job: Job) -> tuple[str, int, str]:
+    """The instant that matters in this state: what it is, when, and how to show it."""
+    match job.state:
+        case "pending" if job.next_run_at > job.updated_at:
+            return "runs", job.next_run_at, "ahead"
+        case "pending":
+            return "waits since", job.updated_at, "elapsed"
+        case "processing":
+            return "runs for", job.locked_at or job.updated_at, "elapsed"
+        case "failed":
+            return "retry", job.next_run_at, "ahead"
+    return job.state, job.finished_at or job.updated_at, "ago"
+
+
+def _pending(job: Job, now: int) -> tuple[str, str, int | None]:
+    if job.next_run_at > now:
+        return "Waits for its time; runs", "at", job.next_run_at
+    if job.crashes:
+        return f"Given back after its worker died; waits for a free worker", "since", job.updated_at
+    return "Waits for a free worker", "since", job.updated_at
+
+
+def _processing(job: Job, now: int) -> tuple[str, str, int | None]:
+    if job.cancel_requested:
+        return "Is being cancelled: its command is told to end", "", None
+    return f"Runs on {job.locked_by}, try {tries(job)},", "since", job.locked_at
+
+
+def _completed(job: Job, now: int) -> tuple[str, str, int | None]:
+    return f"Completed in {words.duration(job.duration_ms)}", "at", job.finished_at
+
+
+def _failed(job: Job, now: int) -> tuple[str, str, int | None]:
+    retry = f"{_failure(job)}; retry {job.attempts} of {job.max_retries}"
+    return (
+        (retry, "at", job.next_run_at) if job.next_run_at > now else (f"{retry} as soon as a worker is free", "", None)
+    )
+
+
+def _dead(job: Job, now: int) -> tuple[str, str, int | None]:
+    if job.crashes and "crash" in (job.last_error or ""):
+        return f"Given up: {job.last_error}; dead", "since", job.finished_at
+    return (
+        f"{_failure(job)} after {words.plural(job.attempts, 'attempt')}, no retry left; dead",
+        "since",
+        job.finished_at,
+    )
+
+
+def _cancelled(job: Job, now: int) -> tuple[str, str, int | None]:
+    return "Cancelled", "at", job.finished_at
+
+
+def _failure(job: Job) -> str:
+    cause = words.ending(job.last_error)
+    return f"Failed with {cause}" if cause.startswith("exit code") else f"Failed: {cause}"
+
+
+_STANDINGS = {
+    "pending": _pending,
+    "processing": _processing,
+    "completed": _completed,
+    "failed": _failed,
+    "dead": _dead,
+    "cancelled": _cancelled,
+}

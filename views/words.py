@@ -1,0 +1,131 @@
+"""Numbers, instants and endings in words, as templates show them. app.js keeps the moving ones up to date."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flask import Flask
+from markupsafe import Markup
+
+import models
+
+_SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE", 15: "TERM"}
+_ICON = '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
+
+
+def init_app(app: Flask) -> None:
+    for word in (ago, ahead, clock, duration, elapsed, exit_words, plural, size, stamp):
+        app.add_template_filter(word)
+    app.add_template_global(icon)
+    app.context_processor(lambda: {"now": models.now_ms()})
+
+
+def icon(name: str) -> Markup:
+    """A picture out of the page's own sheet (templates/_icons.html)."""
+    return Markup(_ICON).format(name)
+
+
+def plural(count: int, noun: str) -> str:
+    """1 job, 2 jobs, 1,204 jobs."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def span(ms: int) -> str:
+    """A length of time in its two largest units: 12 s, 3 min 5 s, 2 h 4 min, 5 d 1 h."""
+    s = max(0, ms // 1000)
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} min {s % 60} s"
+    if s < 86_400:
+        return f"{s // 3600} h {s % 3600 // 60} min"
+    return f"{s // 86_400} d {s % 86_400 // 3600} h"
+
+
+def duration(ms: int | None) -> str:
+    """How long something took: 40 ms, 1.2 s, 3 min 5 s; a dash when it is not known."""
+    if ms is None:
+        return "–"
+    if ms < 1000:
+        return f"{ms} ms"
+    return f"{ms / 1000:.1f} s" if ms < 60_000 else span(ms)
+
+
+def elapsed(since: int, now: int) -> Markup:
+    """How long it has been going on; counts on the page."""
+    return _time(since, "elapsed", span(now - since))
+
+
+def ago(instant: int | None, now: int) -> Markup:
+    """How long ago, in one unit: just now, 12 s ago, 3 min ago, 5 d ago."""
+    if instant is None:
+        return Markup("–")
+    passed = now - instant
+    return _time(instant, "ago", "just now" if passed < 5000 else f"{_one_unit(passed)} ago")
+
+
+def ahead(instant: int, now: int) -> Markup:
+    """How long until then: in 12 s; "now" once it has come."""
+    left = instant - now
+    return _time(instant, "ahead", f"in {_one_unit(left + 999)}" if left > 0 else "now")
+
+
+def clock(instant: int, now: int) -> Markup:
+    """The time of day, with the date when it is another day. UTC; app.js makes it the reader's own time."""
+    then, today = _utc(instant), _utc(now)
+    words = f"{then:%H:%M:%S} UTC" if then.date() == today.date() else f"{then.day} {then:%b %Y, %H:%M} UTC"
+    return _time(instant, "clock", words)
+
+
+def stamp(instant: int | None) -> str:
+    """Date and time in UTC, to the second; a dash when there is none."""
+    return "–" if instant is None else f"{_utc(instant):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def size(count: int) -> str:
+    """Bytes for people: 512 bytes, 3.4 KB, 12 MB."""
+    if count < 1000:
+        return plural(count, "byte")
+    number, unit = float(count), ""
+    for unit in ("KB", "MB", "GB", "TB"):
+        number /= 1000
+        if number < 1000:
+            break
+    return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
+
+
+def exit_words(code: int | None) -> str:
+    """exit 1, SIGKILL, or a dash when nothing ended."""
+    if code is None:
+        return "–"
+    return f"exit {code}" if code >= 0 else f"SIG{_SIGNALS[-code]}" if -code in _SIGNALS else f"signal {-code}"
+
+
+def instant(iso: str | None) -> int | None:
+    """Milliseconds since 1970 out of ISO 8601."""
+    return None if iso is None else int(datetime.fromisoformat(iso).timestamp() * 1000)
+
+
+def _one_unit(ms: int) -> str:
+    s = max(0, ms // 1000)
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if s >= length:
+            return f"{s // length} {unit}"
+    return f"{s} s"
+
+
+def _utc(instant: int) -> datetime:
+    return datetime.fromtimestamp(instant / 1000, UTC)
+
+
+def _time(instant: int, shows: str, words: str) -> Markup:
+    tag = '<time datetime="{}" title="{}" data-shows="{}" data-at="{}">{}</time>'
+    iso = f"{_utc(instant):%Y-%m-%dT%H:%M:%SZ}"
+    return Markup(tag).format(iso, stamp(instant), shows, instant, words)
+
+
+def ending(error: str | None) -> str:
+    """The cause of a failure without what the command said about it: "exit code 1" of "exit code 1: no such file"."""
+    if error and error.startswith("exit code"):
+        return error.partition(": ")[0]
+    return error or "no reason is known"
