@@ -19,18 +19,15 @@ from peewee import (
     BooleanField,
     Check,
     CompositeKey,
-    DatabaseError,
     DatabaseProxy,
     ForeignKeyField,
     IntegerField,
-    IntegrityError,
     Model,
-    OperationalError,
     SmallIntegerField,
-    SqliteDatabase,
     TextField,
 )
 
+from engine.database import Sqlite
 from engine.errors import Unavailable
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -49,7 +46,7 @@ class Table(Model):
         strict_tables = True
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> Check:
+def _one_of(column: str, values: tuple[str, ...]) -> Any:
     return Check(f"{column} IN ({', '.join(repr(value) for value in values)})")
 
 
@@ -83,9 +80,11 @@ class Job(Table):
 
 
 class Attempt(Table):
-    """One run of a job: who ran it, how it ended, what it printed (bytes, the middle left out when long)."""
+    """One run of a job: who ran it, how it ended, what it printed (bytes, the middle left out when long).
 
-    pk = BigAutoField()
+    Written when the run ends, or about a second after its start when it prints; a short job pays for one write.
+    """
+
     job = ForeignKeyField(Job, backref="runs", column_name="job_pk", on_delete="CASCADE", index=False)
     run = IntegerField()
     worker = TextField()
@@ -108,7 +107,8 @@ class Attempt(Table):
 
     class Meta:
         table_name = "attempt"
-        indexes = ((("job", "run"), True),)
+        primary_key = CompositeKey("job", "run")
+        without_rowid = True
 
 
 class Worker(Table):
@@ -177,58 +177,6 @@ class Meta(Table):
 TABLES = (Job, Attempt, Worker, Supervisor, Config, Counter, Meta)
 
 
-class Sqlite(SqliteDatabase):
-    """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
-
-    patience_s = 10.0
-
-    def execute_sql(self, sql: str, params: Any = None) -> Any:
-        return self._patiently(super().execute_sql, sql, params)
-
-    def begin(self, lock_type: str | None = None) -> None:
-        self._patiently(super().begin, lock_type)
-
-    def commit(self) -> None:
-        self._patiently(super().commit)
-
-    def _patiently(self, act: Any, *args: Any) -> Any:
-        give_up_at = None
-        while True:
-            try:
-                return act(*args)
-            except IntegrityError:
-                raise
-            except DatabaseError as error:
-                sentence = str(error)
-                if "locked" not in sentence and "busy" not in sentence:
-                    raise _unavailable(sentence, self.database) from error
-                now = time.monotonic()
-                give_up_at = give_up_at or now + self.patience_s
-                if now > give_up_at:
-                    raise _unavailable(sentence, self.database) from error
-            # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
-            time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
-
-
-_TROUBLE = (
-    ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
-    ("is full", "The disk that holds {path} is full; free some space and try again."),
-    ("readonly", "The database {path} is read-only for this user; correct its permissions."),
-    ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
-    ("malformed", "The database {path} is damaged; stop the workers and restore a backup."),
-    ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),
-    ("unable to open", "Cannot open the database {path}; check that its folder exists and may be written to."),
-    ("no such table", "The database {path} was deleted or replaced; restart QueueCTL to use the new one."),
-)
-
-
-def _unavailable(sentence: str, path: str) -> Exception:
-    for word, says in _TROUBLE:
-        if word in sentence:
-            return Unavailable(says.format(path=path))
-    return OperationalError(sentence)
-
-
 def now_ms() -> int:
     """The present instant: milliseconds since 1970, UTC. The only reader of the wall clock in the engine."""
     return time.time_ns() // 1_000_000
@@ -237,6 +185,11 @@ def now_ms() -> int:
 def default_url() -> str:
     """Where the jobs are kept when nobody says otherwise: env QUEUECTL_DB, else queue.db beside the code."""
     return os.environ.get("QUEUECTL_DB") or os.path.join(ROOT, "queue.db")
+
+
+def instance() -> str:
+    """The random name of this database, the same for its whole life."""
+    return Meta.get_by_id("instance").value
 
 
 def run_folder(path: str | None = None) -> str:
@@ -307,7 +260,7 @@ def _create_private(path: str) -> None:
 
 def _open(opened: Sqlite) -> None:
     """Connect; the PRAGMAs of a new connection may meet a lock as any statement does."""
-    opened._patiently(lambda: opened.connect(reuse_if_open=True))
+    opened.patiently(lambda: opened.connect(reuse_if_open=True))
 
 
 def _migrate(opened: Sqlite) -> None:
@@ -323,7 +276,10 @@ def _migrate(opened: Sqlite) -> None:
             )
         opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
         opened.execute_sql("PRAGMA journal_mode = WAL")
-        Runner(opened, directory=os.path.join(ROOT, "migrations")).up()
+        runner = Runner(opened, directory=os.path.join(ROOT, "migrations"))
+        runner.up()
+        if len(runner.applied()) < SCHEMA_VERSION:
+            raise Unavailable(f"The folder {runner.directory} is incomplete; install QueueCTL again.")
         opened.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

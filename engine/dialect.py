@@ -54,25 +54,38 @@ UPDATE job
  WHERE pk = :pk AND run = :run AND locked_by = :worker AND state = 'processing'
 """
 
-BEGIN_ATTEMPT = """
-INSERT INTO attempt (job_pk, run, worker, host, started_at, outcome)
-VALUES (:pk, :run, :worker, :host, :now, 'running')
+_ATTEMPT = """
+INSERT INTO attempt (job_pk, run, worker, host, started_at, finished_at, duration_ms, outcome, return_code, error,
+                     user_ms, system_ms, max_rss_kb,
+                     stdout_bytes, stdout_cut, stderr_bytes, stderr_cut, stdout, stderr)
+"""
+_OUTPUT = """stdout_bytes = excluded.stdout_bytes, stdout_cut = excluded.stdout_cut,
+       stderr_bytes = excluded.stderr_bytes, stderr_cut = excluded.stderr_cut,
+       stdout = excluded.stdout, stderr = excluded.stderr"""
+_ENDING = """outcome = excluded.outcome, finished_at = excluded.finished_at,
+       duration_ms = excluded.duration_ms, return_code = excluded.return_code, error = excluded.error,
+       user_ms = excluded.user_ms, system_ms = excluded.system_ms, max_rss_kb = excluded.max_rss_kb"""
+
+END_ATTEMPT = f"""{_ATTEMPT}
+VALUES (:pk, :run, :worker, :host, :started_at, :now, :duration_ms, :outcome, :return_code, :error,
+        :user_ms, :system_ms, :max_rss_kb,
+        :stdout_bytes, :stdout_cut, :stderr_bytes, :stderr_cut, :stdout, :stderr)
+ON CONFLICT (job_pk, run) DO UPDATE SET {_ENDING}, {_OUTPUT}
 """
 
-END_ATTEMPT = """
-UPDATE attempt
-   SET outcome = :outcome, finished_at = :now, duration_ms = :duration_ms, return_code = :return_code,
-       error = :error, user_ms = :user_ms, system_ms = :system_ms, max_rss_kb = :max_rss_kb,
-       stdout = :stdout, stdout_bytes = :stdout_bytes, stdout_cut = :stdout_cut,
-       stderr = :stderr, stderr_bytes = :stderr_bytes, stderr_cut = :stderr_cut
- WHERE job_pk = :pk AND run = :run
+# What a lost run printed until then stays as it was shown.
+LOSE_ATTEMPT = f"""{_ATTEMPT}
+VALUES (:pk, :run, :worker, :host, :started_at, :now, :duration_ms, 'lost', NULL, :error,
+        NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL)
+ON CONFLICT (job_pk, run) DO UPDATE SET {_ENDING}
 """
 
-SHOW_OUTPUT = """
-UPDATE attempt
-   SET stdout = :stdout, stdout_bytes = :stdout_bytes, stdout_cut = :stdout_cut,
-       stderr = :stderr, stderr_bytes = :stderr_bytes, stderr_cut = :stderr_cut
- WHERE job_pk = :pk AND run = :run AND outcome = 'running'
+# Fenced like END: only the run that holds the job may show what it prints.
+SHOW_OUTPUT = f"""{_ATTEMPT}
+SELECT :pk, :run, :worker, :host, :started_at, NULL, NULL, 'running', NULL, NULL, NULL, NULL, NULL,
+       :stdout_bytes, :stdout_cut, :stderr_bytes, :stderr_cut, :stdout, :stderr
+  FROM job WHERE pk = :pk AND run = :run AND locked_by = :worker AND state = 'processing'
+ON CONFLICT (job_pk, run) DO UPDATE SET {_OUTPUT}
 """
 
 INSERT_JOB = """

@@ -7,7 +7,6 @@ pending or failed or processing → cancelled
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -15,14 +14,13 @@ from typing import Any, NamedTuple
 from peewee import IntegrityError
 
 import models
-from engine import config, dialect, spec, wakeup
+from engine import config, dialect, ids, spec, wakeup
 from engine.errors import NotFound, Refused, StaleClaim
 from engine.output import EMPTY, Output
 from models import Job, db
 
 RETRYABLE = ("failed", "dead", "cancelled")
 _BATCH = 500  # rows a bulk change holds the write lock for
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 class Claim(NamedTuple):
@@ -39,6 +37,7 @@ class Claim(NamedTuple):
     env: str | None
     command: str
     worker: str
+    host: str
     started_at: int
 
 
@@ -67,8 +66,8 @@ def enqueue_many(payloads: Iterable[dict[str, Any]]) -> list[str]:
     """Store all the jobs, or none of them, and return their ids. Raises InvalidInput, Refused for a taken id."""
     now = models.now_ms()
     default = config.get("max_retries_default")
-    ids = _new_ids(now)
-    rows = [_row(payload, now, default, ids) for payload in payloads]
+    new_ids = ids.new_ids(now)
+    rows = [_row(payload, now, default, new_ids) for payload in payloads]
     with db.transaction():
         for row in rows:
             _insert(row)
@@ -76,12 +75,12 @@ def enqueue_many(payloads: Iterable[dict[str, Any]]) -> list[str]:
     return [row["id"] for row in rows]
 
 
-def _row(payload: dict[str, Any], now: int, max_retries: int, ids: Iterator[str]) -> dict[str, Any]:
+def _row(payload: dict[str, Any], now: int, max_retries: int, new_ids: Iterator[str]) -> dict[str, Any]:
     row = {"queue": "default", "priority": 0, "next_run_at": now, "max_retries": max_retries, "now": now}
     row |= dict.fromkeys(("timeout_ms", "tags", "cwd", "env"))
     row |= spec.parse(payload, now)
     if "id" not in row:
-        row["id"] = next(ids)
+        row["id"] = next(new_ids)
     return row
 
 
@@ -90,19 +89,6 @@ def _insert(row: dict[str, Any]) -> None:
         db.execute_sql(dialect.INSERT_JOB, row)
     except IntegrityError:
         raise Refused(f"There is a job {row['id']} already; choose another id, or leave it out.") from None
-
-
-def _new_ids(now: int) -> Iterator[str]:
-    """Ids that sort by time and are unique: the second, then 35 random bits that count up."""
-    second = _base32(now // 1000, 7)
-    number = int.from_bytes(os.urandom(5), "big")
-    while True:
-        yield second + _base32(number % 2**35, 7)
-        number += 1
-
-
-def _base32(number: int, width: int) -> str:
-    return "".join(_DIGITS[number >> 5 * place & 31] for place in reversed(range(width)))
 
 
 # --- running
@@ -115,11 +101,7 @@ def claim(worker: str, host: str) -> Claim | None:
         row = db.execute_sql(dialect.CLAIM, {"worker": worker, "now": now}).fetchone()
         if row is None:
             return None
-        held = Claim(*row, worker, now)
-        db.execute_sql(
-            dialect.BEGIN_ATTEMPT, {"pk": held.pk, "run": held.run, "worker": worker, "host": host, "now": now}
-        )
-    return held
+        return Claim._make((*row, worker, host, now))
 
 
 def complete(held: Claim, ending: Ending) -> None:
@@ -149,8 +131,8 @@ def release(held: Claim, ending: Ending) -> None:
     _end(held, ending, "released", "pending")
 
 
-def lose(pk: int, run: int, worker: str, reason: str) -> str | None:
-    """The worker died: give its job back at once, or bury it after `max_crashes`. A crash spends no retry.
+def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
+    """The worker, of this host, died: give its job back at once, or bury it after `max_crashes`. A crash spends no retry.
 
     Returns the state the job is in now, None when that run had ended before. The caller has made sure that
     nothing of the run is alive.
@@ -158,12 +140,25 @@ def lose(pk: int, run: int, worker: str, reason: str) -> str | None:
     job = Job.get_or_none(Job.pk == pk, Job.run == run, Job.locked_by == worker)
     if job is None:
         return None
-    limit = config.get("max_crashes")
-    held = Claim(pk, job.id, run, job.attempts, job.crashes, job.max_retries, None, None, None, "", worker, 0)
-    given_up = job.crashes + 1 >= limit
+    started_at = job.locked_at or models.now_ms()
+    held = Claim(
+        pk=pk,
+        id=job.id,
+        run=run,
+        attempts=job.attempts,
+        crashes=job.crashes,
+        max_retries=job.max_retries,
+        timeout_ms=None,
+        cwd=None,
+        env=None,
+        command="",
+        worker=worker,
+        host=host,
+        started_at=started_at,
+    )
+    given_up = job.crashes + 1 >= config.get("max_crashes")
     error = f"{reason}; given up after {job.crashes + 1} crashes" if given_up else reason
-    duration_ms = max(0, models.now_ms() - (job.locked_at or 0))
-    ending = Ending(error=error, duration_ms=duration_ms)
+    ending = Ending(error=error, duration_ms=max(0, models.now_ms() - started_at))
     try:
         _end(held, ending, "lost", "dead" if given_up else "pending", crashes=1)
     except StaleClaim:
@@ -173,7 +168,7 @@ def lose(pk: int, run: int, worker: str, reason: str) -> str | None:
 
 def show_output(held: Claim, stdout: Output, stderr: Output) -> bool:
     """Store what a running command has printed so far; False when the run is no longer this worker's."""
-    row = {"pk": held.pk, "run": held.run} | _columns("stdout", stdout) | _columns("stderr", stderr)
+    row = _fence(held) | _columns("stdout", stdout) | _columns("stderr", stderr)
     with db.transaction():
         return bool(db.execute_sql(dialect.SHOW_OUTPUT, row).rowcount)
 
@@ -199,31 +194,37 @@ def _end(
     crashes: int = 0,
     next_run_at: int | None = None,
 ) -> None:
-    now = models.now_ms()
-    fence = {"pk": held.pk, "run": held.run, "worker": held.worker, "now": now}
-    end = {"return_code": ending.return_code, "duration_ms": ending.duration_ms, "error": ending.error}
-    change = {"state": state, "failures": failures, "crashes": crashes, "next_run_at": next_run_at}
+    row = _fence(held) | {
+        "now": models.now_ms(),
+        "outcome": outcome,
+        "state": state,
+        "failures": failures,
+        "crashes": crashes,
+        "next_run_at": next_run_at,
+        "return_code": ending.return_code,
+        "duration_ms": ending.duration_ms,
+        "error": ending.error,
+    }
     with db.transaction():
-        if db.execute_sql(dialect.END, fence | end | change).rowcount != 1:
+        if db.execute_sql(dialect.END, row).rowcount != 1:
             raise StaleClaim(f"Job {held.id} is no longer held by run {held.run} of {held.worker}.")
-        if outcome == "lost":  # what the run printed until then stays as it was shown
-            _lose_attempt(fence | end)
+        if outcome == "lost":
+            db.execute_sql(dialect.LOSE_ATTEMPT, row)
         else:
-            _end_attempt(fence | end, outcome, ending)
+            used = {"user_ms": ending.user_ms, "system_ms": ending.system_ms, "max_rss_kb": ending.max_rss_kb}
+            output = _columns("stdout", ending.stdout) | _columns("stderr", ending.stderr)
+            db.execute_sql(dialect.END_ATTEMPT, row | used | output)
 
 
-def _end_attempt(row: dict[str, Any], outcome: str, ending: Ending) -> None:
-    used = {"user_ms": ending.user_ms, "system_ms": ending.system_ms, "max_rss_kb": ending.max_rss_kb}
-    output = _columns("stdout", ending.stdout) | _columns("stderr", ending.stderr)
-    db.execute_sql(dialect.END_ATTEMPT, row | used | output | {"outcome": outcome})
-
-
-def _lose_attempt(row: dict[str, Any]) -> None:
-    db.execute_sql(
-        "UPDATE attempt SET outcome = 'lost', finished_at = :now, duration_ms = :duration_ms, error = :error"
-        " WHERE job_pk = :pk AND run = :run",
-        row,
-    )
+def _fence(held: Claim) -> dict[str, Any]:
+    """What tells this run from every other, for the WHERE of a write and the row of its attempt."""
+    return {
+        "pk": held.pk,
+        "run": held.run,
+        "worker": held.worker,
+        "host": held.host,
+        "started_at": held.started_at,
+    }
 
 
 def _columns(stream: str, output: Output) -> dict[str, Any]:
@@ -241,16 +242,16 @@ def retry(job_id: str, states: tuple[str, ...] = RETRYABLE) -> None:
         wakeup.nudge()
 
 
-def retry_dead(ids: Iterable[str] | None = None) -> int:
+def retry_dead(job_ids: Iterable[str] | None = None) -> int:
     """Put the dead jobs with these ids (None: all that are dead now) back to pending; how many it were.
 
     In batches, so that no worker waits long; what is no longer dead is left alone.
     """
-    if ids is None:
+    if job_ids is None:
         newest = Job.select(Job.pk).where(Job.state == "dead").order_by(Job.pk.desc()).limit(1).scalar() or 0
         found = _dead_batches(newest)
     else:
-        chosen = list(ids)
+        chosen = list(job_ids)
         found = (Job.id.in_(chosen[start : start + _BATCH]) for start in range(0, len(chosen), _BATCH))
     retried = 0
     for where in found:
@@ -262,7 +263,7 @@ def retry_dead(ids: Iterable[str] | None = None) -> int:
 
 def _dead_batches(newest: int) -> Iterator[Any]:
     while True:
-        dead = Job.select(Job.pk).where(Job.state == "dead", Job.pk <= newest).order_by(Job.pk).limit(_BATCH)
+        dead: Any = Job.select(Job.pk).where(Job.state == "dead", Job.pk <= newest).order_by(Job.pk).limit(_BATCH)
         pks = [pk for (pk,) in dead.tuples()]
         if not pks:
             return
@@ -302,9 +303,9 @@ def cancel(job_id: str) -> str:
 def delete(job_id: str) -> None:
     """Remove a job that is not running, with its attempts. Raises NotFound, Refused."""
     with db.transaction():
-        if not Job.delete().where(Job.id == job_id, Job.state != "processing").execute():
-            if _state(job_id) == "processing":
-                raise Refused(f"Job {job_id} is running; cancel it first, then delete it.")
+        deleted = Job.delete().where(Job.id == job_id, Job.state != "processing").execute()
+        if not deleted and _state(job_id):
+            raise Refused(f"Job {job_id} is running; cancel it first, then delete it.")
 
 
 def _state(job_id: str) -> str:

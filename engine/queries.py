@@ -40,7 +40,9 @@ def find(job_id: str) -> Job:
 
 def attempts(job: Job) -> list[Attempt]:
     """The newest 100 runs of the job, newest first, without their output."""
-    return list(Attempt.select(*_LIGHT).where(Attempt.job == job.pk).order_by(Attempt.run.desc()).limit(100))
+    query = Attempt.select(*_LIGHT).where(Attempt.job == job.pk).order_by(Attempt.run.desc())
+    stored = list(query.limit(100))
+    return [*_just_begun(job, stored[0] if stored else None), *stored]
 
 
 def attempt(job: Job, run: int | None = None) -> Attempt | None:
@@ -48,13 +50,22 @@ def attempt(job: Job, run: int | None = None) -> Attempt | None:
 
     Raises NotFound when it has runs, but not this one.
     """
-    query = Attempt.select().where(Attempt.job == job.pk).order_by(Attempt.run.desc())
-    if run is None:
-        return query.first()
-    found = query.where(Attempt.run == run).first()
-    if found is None:
+    wanted = job.run if run is None else run
+    query = Attempt.select().where(Attempt.job == job.pk, Attempt.run <= wanted).order_by(Attempt.run.desc())
+    stored = query.first()
+    begun = _just_begun(job, stored)
+    if begun and wanted == job.run:
+        return begun[0]
+    if run is not None and (stored is None or stored.run != run):
         raise NotFound(f"Job {job.id} has no run {run}; it has had {job.run}.")
-    return found
+    return stored
+
+
+def _just_begun(job: Job, newest: Attempt | None) -> list[Attempt]:
+    """The run that is under way and has no row of its own yet, if there is one."""
+    if job.state != "processing" or (newest is not None and newest.run >= job.run):
+        return []
+    return [Attempt(job=job.pk, run=job.run, worker=job.locked_by, host="", started_at=job.locked_at)]
 
 
 def output(attempt: Attempt | None, stream: str) -> Output:
@@ -110,7 +121,7 @@ def every(state: str | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
 
 
 def _newest_runs(jobs: list[Job]) -> dict[int, Attempt]:
-    newest = Attempt.select().join(Job, on=(Attempt.job == Job.pk) & (Attempt.run == Job.run))
+    newest: Any = Attempt.select().join(Job, on=(Attempt.job == Job.pk) & (Attempt.run == Job.run))
     return {attempt.job_pk: attempt for attempt in newest.where(Job.pk.in_([job.pk for job in jobs]))}
 
 
@@ -128,7 +139,7 @@ def last_failures(limit: int = 10) -> list[Job]:
 
 def queues() -> list[str]:
     """The names of the queues that hold or held jobs."""
-    names = Counter.select(Counter.queue).distinct().order_by(Counter.queue).limit(1000)
+    names: Any = Counter.select(Counter.queue).distinct().order_by(Counter.queue).limit(1000)
     return [name for (name,) in names.tuples()]
 
 
@@ -158,10 +169,10 @@ def _cursor(text: str) -> int:
 
 def counts(queue: str | None = None) -> dict[str, int]:
     """How many jobs are in each state, zero included."""
-    query = Counter.select(Counter.state, fn.SUM(Counter.n)).group_by(Counter.state)
+    query: Any = Counter.select(Counter.state, fn.SUM(Counter.n)).group_by(Counter.state)
     if queue:
         query = query.where(Counter.queue == queue)
-    found = dict(query.tuples())
+    found: dict[str, int] = dict(query.tuples())
     return {state: int(found.get(state, 0)) for state in STATES}
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import models
 
@@ -23,22 +25,19 @@ def nudge() -> None:
 def listen(folder: str) -> socket.socket:
     """The supervisor's end, non-blocking. Only the holder of the supervisor lock may call it."""
     ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    _with_short_path(folder, lambda path: (_forget(path), ear.bind(path)))
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, SOCKET))
+    _with_short_path(folder, ear.bind)
     return ear
 
 
 def _send() -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as mouth:
-        with suppress(OSError):  # nobody listens, or its buffer is full and it will look anyway
-            _with_short_path(f"{models.db.database}.run", lambda path: mouth.sendto(b"!", path))
+    mouth = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    with mouth, suppress(OSError):  # nobody listens, or its buffer is full and it will look anyway
+        _with_short_path(f"{models.db.database}.run", lambda path: mouth.sendto(b"!", path))
 
 
-def _forget(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-
-
-def _with_short_path(folder: str, act) -> None:  # type: ignore[no-untyped-def]
+def _with_short_path(folder: str, act: Callable[[str], Any]) -> None:
     """Call act(path); a folder too long for a socket address (108 bytes) is reached by its descriptor."""
     path = os.path.join(folder, SOCKET)
     if len(os.fsencode(path)) < 100:

@@ -23,7 +23,6 @@ OUTCOMES = Check("outcome IN ('running', 'success', 'failed', 'timeout', 'cancel
 INDEXES = (
     # The only index a claim touches. Its states are literals, in the query too: a bound value would not use it.
     "CREATE INDEX job_claim ON job (queue, priority DESC, next_run_at, pk) WHERE state IN ('pending', 'failed')",
-    "CREATE INDEX job_running ON job (locked_by) WHERE state = 'processing'",
     "CREATE INDEX job_state ON job (state, pk)",
     "CREATE INDEX job_dead ON job (finished_at, pk) WHERE state = 'dead'",
     "CREATE INDEX worker_alive ON worker (pk) WHERE stopped_at IS NULL",
@@ -80,7 +79,6 @@ def up(migrator, db):
         command = TextField()
 
     class Attempt(Table):
-        pk = BigAutoField()
         job = ForeignKeyField(Job, column_name="job_pk", on_delete="CASCADE", index=False)
         run = IntegerField()
         worker = TextField()
@@ -102,7 +100,8 @@ def up(migrator, db):
         stderr = BlobField(null=True)
 
         class Meta:
-            indexes = ((("job", "run"), True),)
+            primary_key = CompositeKey("job", "run")
+            without_rowid = True
 
     class Worker(Table):
         pk = BigAutoField()

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engine.jobs import Ending
 from engine.output import Output
@@ -122,7 +122,7 @@ class _Running:
         self.show_at = started + SHOW_EVERY_S
         self.timeout_at = started + order.timeout_s if order.timeout_s else math.inf
         self.status = 0
-        self.usage = None
+        self.usage: Any = None
         self.pid, out, err = _spawn(order)
         self.streams = {out: _Stream(out, order.output_bytes), err: _Stream(err, order.output_bytes)}
         self.stdout, self.stderr = self.streams[out], self.streams[err]

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from typing import Any
 
 import models
 from engine import wakeup
@@ -75,7 +76,7 @@ def log_path() -> str:
     return os.path.join(models.run_folder(), "supervisor.log")
 
 
-def _living():  # type: ignore[no-untyped-def]
+def _living() -> Any:
     return Worker.select(Worker.pk).where(Worker.stopped_at.is_null())
 
 
@@ -90,7 +91,7 @@ def _wish(wish: str, worker_id: str | None) -> list[str]:
     if worker_id is not None:
         chosen &= Worker.pk == _pk(worker_id)
     with db.transaction():
-        pks = [pk for (pk,) in Worker.select(Worker.pk).where(chosen).tuples()]
+        pks = [pk for (pk,) in _living().where(chosen).tuples()]
         if worker_id is not None and not pks:
             raise NotFound(f"Worker {worker_id} does not live (any more).")
         # A stop is never softened to a drain.
@@ -121,7 +122,7 @@ def _launch() -> None:
     _await(process)
 
 
-def _await(process) -> None:  # type: ignore[no-untyped-def]
+def _await(process: Any) -> None:
     import threading
 
     give_up_at = time.monotonic() + LAUNCH_S
@@ -131,7 +132,9 @@ def _await(process) -> None:  # type: ignore[no-untyped-def]
         if process.poll() == 0 or time.monotonic() > give_up_at:
             break  # another was quicker and has left already, or this one is slow; the wish stands
         time.sleep(0.005)
-    threading.Thread(target=process.wait, daemon=True).start()  # so that a long-lived panel keeps no zombie
+    process.returncode = 0  # from here on it is not this object's to watch
+    # So that a long-lived panel keeps no zombie.
+    threading.Thread(target=os.waitpid, args=(process.pid, 0), daemon=True).start()
 
 
 def _last_words() -> str:

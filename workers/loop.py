@@ -11,8 +11,6 @@ import os
 import select
 import signal
 import socket
-import sys
-import time
 from contextlib import suppress
 
 import models
@@ -20,7 +18,7 @@ from engine import config, jobs
 from engine.errors import StaleClaim, Unavailable
 from engine.jobs import Claim
 from engine.output import Output
-from workers import command, tree
+from workers import command, log, tree
 from workers.command import Order, Outcome
 
 _MESSAGE = 128  # bytes; longer than any message
@@ -47,7 +45,7 @@ class Loop:
         self.held: Claim | None = None
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.database = models.db.database
-        self.instance = models.Meta.get_by_id("instance").value
+        self.instance = models.instance()
         self.env = _inherited_env()
 
     def run(self) -> None:
@@ -89,7 +87,8 @@ class Loop:
         self.held = held
         try:
             order = self._order(held)
-            return command.run(order, [self.channel.fileno(), self.alarm.fileno()], self._hear, self._show)
+            ears = [self.channel.fileno(), self.alarm.fileno()]
+            return command.run(order, ears, self._hear, lambda *output: self._show(held, *output))
         finally:
             self.held = None
 
@@ -127,9 +126,9 @@ class Loop:
             output_bytes=settings["output_limit_kb"] * 1024,
         )
 
-    def _show(self, stdout: Output, stderr: Output) -> None:
+    def _show(self, held: Claim, stdout: Output, stderr: Output) -> None:
         with suppress(Unavailable):  # it is shown a second later, or at the end
-            jobs.show_output(self.held, stdout, stderr)
+            jobs.show_output(held, stdout, stderr)
 
     def _wait_for_database(self, error: Unavailable) -> None:
         """Nothing is lost while the worker lives: say it, wait a second, try again."""
@@ -204,7 +203,7 @@ class Loop:
         signal.set_wakeup_fd(self.alarm_end.fileno(), warn_on_full_buffer=False)
 
     def _log(self, sentence: str) -> None:
-        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {self.id}: {sentence}", file=sys.stderr, flush=True)
+        log.say(self.id, sentence)
 
 
 def _inherited_env() -> dict[str, str]:

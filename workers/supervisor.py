@@ -11,17 +11,17 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 import traceback
 from contextlib import suppress
+from typing import Any
 
 import models
-from engine import config, dialect, jobs, wakeup
+from engine import dialect, wakeup
 from engine.errors import Unavailable
 from models import Job, Supervisor, Worker, db
-from workers import locks, tree
-from workers.loop import Loop
+from workers import birth, burial, locks, log, tree
+from workers.birth import Child
 
 BEAT_S = 5.0
 LOOK_S = 0.1  # the safety net behind the nudge, while a worker is idle
@@ -29,29 +29,9 @@ REST_S = 1.0  # the longest sleep otherwise
 RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
+_LOOK = -1  # no data_version: the wishes must be read
 _CHECKPOINT_S = 1.0
 _WAL_LIMIT = 64 * 1024 * 1024
-
-
-class Child:
-    """A worker that this process forked."""
-
-    def __init__(self, pk: int, pid: int, channel: socket.socket, early_deaths: int):
-        self.pk = pk
-        self.pid = pid
-        self.channel = channel
-        self.early_deaths = early_deaths
-        self.born = time.monotonic()
-        self.mood = "starting"  # starting, idle, waking, busy
-        self.told: str | None = None  # drain, stop
-
-    @property
-    def id(self) -> str:
-        return f"w{self.pk}"
-
-    def tell(self, message: str) -> None:
-        with suppress(OSError):  # it has just died; the next round reaps it
-            self.channel.send(message.encode())
 
 
 class Supervision:
@@ -64,10 +44,12 @@ class Supervision:
         self.folder = models.run_folder()
         self.children: dict[int, Child] = {}  # by pid
         self.leaving: str | None = None  # drain, stop
-        self.instance = models.Meta.get_by_id("instance").value
-        self.seen_version = -1
+        self.seen_version = _LOOK
         self.beat_at = 0.0
         self.checkpoint_at = 0.0
+        self.start_at = 0  # when the next delayed start is due
+        self.due_at: int | None = None  # when the next waiting job is due
+        self.has_orphans = True  # until the first look
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         now = models.now_ms()
@@ -81,7 +63,7 @@ class Supervision:
         self._heed_signals()
         gc.collect()
         gc.freeze()  # what is here now is shared with the workers; do not touch it again
-        self._say("began", f"database {db.database}")
+        self._log(f"began, database {db.database}")
         while True:
             try:
                 self._round()
@@ -90,6 +72,9 @@ class Supervision:
                 self._sleep()
             except Unavailable as error:
                 self._log(str(error))
+                self._sleep(REST_S)
+            except Exception:  # the jobs of all workers depend on this process: say it and go on
+                self._log(traceback.format_exc())
                 self._sleep(REST_S)
 
     def _round(self) -> None:
@@ -104,88 +89,51 @@ class Supervision:
     # --- the living and the dead
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            child = self.children.get(pid)
-            if child is not None:
-                self._bury_child(child, status)
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if pid in self.children:  # else an orphan that came to us
+                    self.children[pid].status = status
+        for child in [child for child in self.children.values() if child.status is not None]:
+            self._bury_child(child)
 
-    def _bury_child(self, child: Child, status: int) -> None:
-        code = os.waitstatus_to_exitcode(status)
-        worker = Worker.get_by_id(child.pk)
+    def _bury_child(self, child: Child) -> None:
+        code = os.waitstatus_to_exitcode(child.status or 0)
         early = child.mood == "starting" and time.monotonic() - child.born < EARLY_S
-        if self._bury(worker, _words(code), code == 0, child.early_deaths + 1 if early else 0):
+        if self._bury(Worker.get_by_id(child.pk), _words(code), code == 0, child.early_deaths + 1 if early else 0):
             child.channel.close()
             del self.children[child.pid]
 
     def _bury(self, worker: Worker, reason: str, clean: bool, early_deaths: int = 0) -> bool:
-        """End what is left of a dead worker's job, give the job back, record the end and replace the worker.
+        """Clear away the dead worker and wish for another in its place. False: to be tried again."""
+        spare = [child.pid for child in self.children.values() if child.status is None]
+        heir = self._heir(worker, early_deaths) if worker.desired == "run" and not self.leaving else None
+        self._look_again()
+        return burial.bury(worker, reason, clean=clean, heir=heir, folder=self.folder, host=self.host, spare=spare)
 
-        In this order: a job is given back only when nothing of its run is alive. False: try again later.
-        """
-        job = Job.select(Job.pk, Job.run).where(Job.state == "processing", Job.locked_by == worker.id).first()
-        if not self._clear(worker.pk, job):
-            self._log(f"{worker.id}: cannot end the processes of its job; it is not given back yet")
-            return False
-        with db.transaction():
-            if job is not None:
-                jobs.lose(job.pk, job.run, worker.id, f"worker {worker.id} died: {reason}")
-                wakeup.nudge()
-            ended = clean and job is None
-            final = {"status": "stopped" if ended else "lost", "stopped_at": models.now_ms(), "reason": reason}
-            Worker.update(**final).where(Worker.pk == worker.pk).execute()
-            if worker.desired == "run" and not self.leaving:
-                self._replace(worker, early_deaths)
-        locks.forget(locks.of_worker(self.folder, worker.pk), locks.of_jobs(self.folder, worker.pk))
-        self._say(final["status"], f"{worker.id}: {reason}")
-        self.seen_version = -1  # there may be a wish for another now
-        return True
-
-    def _clear(self, pk: int, job: Job | None) -> bool:
-        """Kill every process of the dead worker's job; True when the kernel says that none is left."""
-        path = locks.of_jobs(self.folder, pk)
-        tree.end_children(self.children)
-        if job is None and not locks.is_held(path):
-            return True
-        marked = tree.mark(self.instance, job.pk, job.run) if job is not None else None
-
-        def is_clear() -> bool:
-            found = tree.end_marked(marked) if marked else 0
-            found += tree.end_children(self.children)
-            if locks.is_held(path):
-                found += tree.end_holders(path)
-            return found == 0 and not locks.is_held(path)
-
-        return tree.wait_until(is_clear, 5.0, 0.01)
-
-    def _replace(self, worker: Worker, early_deaths: int) -> None:
+    def _heir(self, worker: Worker, early_deaths: int) -> dict[str, Any] | None:
+        """The wish for the worker that takes this one's place, later and later the more die at birth."""
         if early_deaths >= EARLY_LIMIT:
             self._log(f"{worker.id} was the {early_deaths}th worker to die at birth; no other is started")
-            return
+            return None
         first, longest = RESTART_S
-        delay = min(first * 2 ** (early_deaths - 1), longest) if early_deaths else 0
+        delay_s = min(first * 2 ** (early_deaths - 1), longest) if early_deaths else 0
         now = models.now_ms()
-        Worker.insert(
-            host=self.host, created_at=now, early_deaths=early_deaths, start_after=now + delay * 1000
-        ).execute()
+        start_after = now + int(delay_s * 1000)
+        return {"host": self.host, "created_at": now, "early_deaths": early_deaths, "start_after": start_after}
 
     # --- wishes
 
     def _has_changed(self) -> bool:
         version = db.execute_sql("PRAGMA data_version").fetchone()[0]
         is_time = bool(self.start_at) and self.start_at <= models.now_ms()
-        changed = version != self.seen_version or self._has_orphans or is_time
+        changed = version != self.seen_version or self.has_orphans or is_time
         self.seen_version = version
         return changed
 
     def _read_wishes(self) -> None:
         known = {child.pk: child for child in self.children.values()}
-        self._has_orphans = False
+        self.has_orphans = False
         self.start_at = 0
         living = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000)
         for worker in list(living):  # all at once: a fork closes the connection
@@ -226,9 +174,9 @@ class Supervision:
         """A worker of a supervisor that died: it finishes its job and leaves; then its place is free."""
         if not locks.is_held(locks.of_worker(self.folder, worker.pk)):
             if not self._bury(worker, "its supervisor died", clean=True):
-                self._has_orphans = True
+                self.has_orphans = True
             return
-        self._has_orphans = True
+        self.has_orphans = True
         wish = self._wish(worker)
         status = "stopping" if wish == "stop" else "draining"
         if status != worker.status:
@@ -238,6 +186,8 @@ class Supervision:
 
     def _signal_orphan(self, worker: Worker, number: int) -> None:
         """Signal a worker that is not our child: by a handle, taken while its lock proves that it lives."""
+        if worker.pid is None:
+            return
         with suppress(OSError):
             handle = os.pidfd_open(worker.pid)
             try:
@@ -249,55 +199,27 @@ class Supervision:
     def _pass_on_cancels(self, known: dict[int, Child]) -> None:
         asked = Job.select(Job.pk, Job.run, Job.locked_by).where(Job.state == "processing", Job.cancel_requested)
         for job in list(asked.limit(1000)):
-            pk = int(job.locked_by[1:])
+            pk = int(str(job.locked_by)[1:])
             if pk in known:
                 known[pk].tell(f"cancel {job.pk} {job.run}")
             elif orphan := Worker.get_or_none(Worker.pk == pk):
                 self._signal_orphan(orphan, signal.SIGUSR1)
 
-    # --- new workers
-
     def _fork(self, worker: Worker) -> None:
-        """Make the worker process. Its locks are held from before it exists; no connection crosses the fork."""
         now = models.now_ms()
-        Worker.update(started_at=now, host=self.host).where(Worker.pk == worker.pk).execute()
-        own_lock = locks.take(locks.of_worker(self.folder, worker.pk))
-        jobs_lock = locks.take(locks.of_jobs(self.folder, worker.pk))
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        path = db.database
-        models.disconnect()
-        pid = os.fork()
-        if pid == 0:
-            self._live_as_worker(worker.id, path, theirs, {own_lock, jobs_lock}, jobs_lock)
-        db.connect()
-        theirs.close()
-        for lock in (own_lock, jobs_lock):
-            if lock is not None:
-                os.close(lock)
-        ours.setblocking(False)
-        self.children[pid] = Child(worker.pk, pid, ours, worker.early_deaths)
-        Worker.update(pid=pid).where(Worker.pk == worker.pk).execute()
-        self._say("started", f"{worker.id}, pid {pid}")
-
-    def _live_as_worker(self, worker_id: str, path: str, channel: socket.socket, keep: set, jobs_lock: int) -> None:
-        """In the new process: drop all that is the supervisor's, work, and never return."""
-        code = 1
+        row = Worker.update(started_at=now, host=self.host).where(Worker.pk == worker.pk)
+        row.execute()
         try:
-            os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
-            signal.set_wakeup_fd(-1)
-            _close_all_but({0, 1, 2, channel.fileno(), *keep})
-            os.set_inheritable(jobs_lock, True)
-            tree.adopt_orphans(f"queuectl-{worker_id}")
-            models.connect(path, durable=False)
-            if config.get("durability") == "full":
-                db.execute_sql("PRAGMA synchronous = FULL")
-            Loop(worker_id, self.host, channel).run()
-            models.disconnect()
-            code = 0
-        except BaseException:
-            self._log(f"{worker_id} fails: {traceback.format_exc()}")
-        finally:
-            os._exit(code)
+            child = birth.fork(worker, self.folder, self.host)
+        except OSError as error:
+            self._log(f"the system makes no process for {worker.id}: {error.strerror}; trying again")
+            locks.forget(locks.of_worker(self.folder, worker.pk), locks.of_jobs(self.folder, worker.pk))
+            Worker.update(started_at=None, start_after=now + 1000).where(Worker.pk == worker.pk).execute()
+            self._look_again()
+            return
+        self.children[child.pid] = child
+        Worker.update(pid=child.pid).where(Worker.pk == worker.pk).execute()
+        self._log(f"started {child.id}, pid {child.pid}")
 
     # --- talking
 
@@ -316,7 +238,7 @@ class Supervision:
     def _note_mood(self, child: Child, mood: str) -> None:
         if child.mood == "starting":
             child.early_deaths = 0
-            self.seen_version = -1  # its row says "starting" still
+            self._look_again()  # its row says "starting" still
         child.mood = mood
 
     def _heed(self, number: int) -> None:
@@ -328,8 +250,8 @@ class Supervision:
     def _leave_by(self, way: str) -> None:
         if self.leaving != way:
             self.leaving = way
-            self.seen_version = -1
-            self._say("leaving", "after the running jobs" if way == "drain" else "at once")
+            self._look_again()
+            self._log("leaving " + ("after the running jobs" if way == "drain" else "at once"))
 
     def _wake(self) -> None:
         """Send one idle worker to work when a job is due; it says "busy", and the next is sent."""
@@ -379,7 +301,7 @@ class Supervision:
                 self.lock = lock
                 Supervisor.update(stopped_at=None).where(Supervisor.pk == self.pk).execute()
                 return False
-        self._say("left", "")
+        self._log("left")
         return True
 
     def _sleep(self, longest_s: float | None = None) -> None:
@@ -390,10 +312,10 @@ class Supervision:
         poll.poll(max(0, int(wait_s * 1000)))
 
     def _rest_s(self) -> float:
-        if self.seen_version == -1:
+        if self.seen_version == _LOOK:
             return 0.0
         idle = any(child.mood == "idle" for child in self.children.values())
-        wait_s = LOOK_S if idle or self._has_orphans else REST_S
+        wait_s = LOOK_S if idle or self.has_orphans else REST_S
         for instant in filter(None, (self.due_at, self.start_at)):
             wait_s = min(wait_s, max(0.0, (instant - models.now_ms()) / 1000))
         return wait_s
@@ -406,15 +328,12 @@ class Supervision:
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    def _say(self, event: str, what: str) -> None:
-        self._log(f"{event} {what}".rstrip())
+    def _look_again(self) -> None:
+        """Read the wishes in the next round: what this process itself writes does not show as a change."""
+        self.seen_version = _LOOK
 
     def _log(self, sentence: str) -> None:
-        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} supervisor: {sentence}", file=sys.stderr, flush=True)
-
-    _has_orphans = True  # until the first look
-    due_at: int | None = None
-    start_at = 0
+        log.say("supervisor", sentence)
 
 
 def _anyone_wanted() -> bool:
@@ -428,12 +347,3 @@ def _words(code: int) -> str:
         with suppress(ValueError):
             return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"
-
-
-def _close_all_but(keep: set[int]) -> None:
-    low = 0
-    for fd in sorted(keep):
-        if fd > low:  # CPython takes closerange(0, 0) for "all"
-            os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, os.sysconf("SC_OPEN_MAX"))

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 MARK = "QUEUECTL_RUN"
@@ -60,9 +60,8 @@ def end_holders(path: str) -> int:
 def _children() -> list[int]:
     """The direct children of this process, the dead not yet reaped included."""
     me = os.getpid()
-    with suppress(FileNotFoundError):
-        with open(f"{_PROC}/{me}/task/{me}/children") as listing:
-            return [int(pid) for pid in listing.read().split()]
+    with suppress(FileNotFoundError), open(f"{_PROC}/{me}/task/{me}/children") as listing:
+        return [int(pid) for pid in listing.read().split()]
     import psutil  # only where the kernel lists no children
 
     return [child.pid for child in psutil.Process().children()]
@@ -81,7 +80,7 @@ def _reap(pids: list[int]) -> None:
             os.waitpid(pid, 0)
 
 
-def _end_all(matches) -> int:  # type: ignore[no-untyped-def]
+def _end_all(matches: Callable[[int], bool]) -> int:
     """Kill all that match. The match is checked again on a handle, so a reused number is never hit."""
     ended = 0
     for pid in _pids():
@@ -140,7 +139,7 @@ def _open_files(pid: int) -> Iterator[str]:
             yield os.readlink(f"{folder}/{name}")
 
 
-def wait_until(question, limit_s: float, step_s: float = 0.01) -> bool:  # type: ignore[no-untyped-def]
+def wait_until(question: Callable[[], bool], limit_s: float, step_s: float = 0.01) -> bool:
     """Ask again and again for at most `limit_s` seconds; the last answer."""
     give_up_at = time.monotonic() + limit_s
     while not question():

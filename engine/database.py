@@ -1,0 +1,62 @@
+"""SQLite as this program uses it: WAL mode, patient with locks, its errors turned into sentences."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
+
+from engine.errors import Unavailable
+
+
+class Sqlite(SqliteDatabase):
+    """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
+
+    patience_s = 10.0
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        return self.patiently(super().execute_sql, sql, params)
+
+    def begin(self, lock_type: str | None = None) -> None:
+        self.patiently(super().begin, lock_type)
+
+    def commit(self) -> None:
+        self.patiently(super().commit)
+
+    def patiently(self, act: Any, *args: Any) -> Any:
+        give_up_at = None
+        while True:
+            try:
+                return act(*args)
+            except IntegrityError:
+                raise
+            except DatabaseError as error:
+                sentence = str(error)
+                if "locked" not in sentence and "busy" not in sentence:
+                    raise unavailable(sentence, self.database) from error
+                now = time.monotonic()
+                give_up_at = give_up_at or now + self.patience_s
+                if now > give_up_at:
+                    raise unavailable(sentence, self.database) from error
+            # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
+            time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
+
+
+_TROUBLE = (
+    ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
+    ("is full", "The disk that holds {path} is full; free some space and try again."),
+    ("readonly", "The database {path} is read-only for this user; correct its permissions."),
+    ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
+    ("malformed", "The database {path} is damaged; stop the workers and restore a backup."),
+    ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),
+    ("unable to open", "Cannot open the database {path}; check that its folder exists and may be written to."),
+    ("no such table", "The database {path} was deleted or replaced; restart QueueCTL to use the new one."),
+)
+
+
+def unavailable(sentence: str, path: str) -> Exception:
+    for word, says in _TROUBLE:
+        if word in sentence:
+            return Unavailable(says.format(path=path))
+    return OperationalError(sentence)

@@ -1,0 +1,89 @@
+"""Make a worker process: forked from the supervisor, so that all workers share its memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+import traceback
+from contextlib import suppress
+
+import models
+from engine import config
+from models import Worker, db
+from workers import locks, log, tree
+from workers.loop import Loop
+
+
+class Child:
+    """A worker that this process forked, seen from outside."""
+
+    def __init__(self, worker: Worker, pid: int, channel: socket.socket):
+        self.pk = worker.pk
+        self.id = worker.id
+        self.pid = pid
+        self.channel = channel
+        self.early_deaths = worker.early_deaths
+        self.born = time.monotonic()
+        self.mood = "starting"  # starting, idle, waking, busy
+        self.told: str | None = None  # drain, stop
+        self.status: int | None = None  # how it ended, as wait(2) says it
+
+    def tell(self, message: str) -> None:
+        with suppress(OSError):  # it has just died; the next round reaps it
+            self.channel.send(message.encode())
+
+
+def fork(worker: Worker, folder: str, host: str) -> Child:
+    """Fork the process of this worker. Its locks are held from before it exists; no connection crosses the fork.
+
+    Raises OSError when the system makes no process.
+    """
+    held = [locks.take(path(folder, worker.pk)) for path in (locks.of_worker, locks.of_jobs)]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    database = db.database
+    models.disconnect()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _live(worker.id, host, database, theirs, held)
+    finally:
+        db.connect()
+        theirs.close()
+        for lock in filter(None, held):
+            os.close(lock)
+    ours.setblocking(False)
+    return Child(worker, pid, ours)
+
+
+def _live(worker_id: str, host: str, database: str, channel: socket.socket, held: list[int | None]) -> None:
+    """In the new process: drop all that is the supervisor's, work, and never return."""
+    code = 1
+    try:
+        os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
+        signal.set_wakeup_fd(-1)
+        _close_all_but({0, 1, 2, channel.fileno(), *filter(None, held)})
+        _, jobs_lock = held
+        if jobs_lock is not None:
+            os.set_inheritable(jobs_lock, True)
+        tree.adopt_orphans(f"queuectl-{worker_id}")
+        models.connect(database, durable=False)
+        if config.get("durability") == "full":
+            db.execute_sql("PRAGMA synchronous = FULL")
+        Loop(worker_id, host, channel).run()
+        models.disconnect()
+        code = 0
+    except BaseException:
+        log.say(worker_id, f"fails: {traceback.format_exc()}")
+    finally:
+        os._exit(code)
+
+
+def _close_all_but(keep: set[int]) -> None:
+    low = 0
+    for fd in sorted(keep):
+        if fd > low:  # CPython takes closerange(0, 0) for "all"
+            os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))

@@ -1,0 +1,67 @@
+"""What is done for a worker that died, in this order: end what is left of its job, give the job back, record it.
+
+A job is given back only when the kernel says that no process of its run is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import models
+from engine import jobs, wakeup
+from models import Job, Worker, db
+from workers import locks, log, tree
+
+PATIENCE_S = 5.0  # for processes that do not go at once; then it is tried again later
+
+
+def bury(
+    worker: Worker,
+    reason: str,
+    *,
+    clean: bool,
+    heir: dict[str, Any] | None,
+    folder: str,
+    host: str,
+    spare: Collection[int],
+) -> bool:
+    """Clear away a dead worker. False when a process of its job cannot be ended: nothing is given back then.
+
+    reason: how it died, in words. clean: it ended as asked. heir: the wish for the worker that takes its place.
+    spare: the children of this process that live on.
+    """
+    job = Job.select(Job.pk, Job.run).where(Job.state == "processing", Job.locked_by == worker.id).first()
+    if not _clear(worker, job, folder, spare):
+        log.say("supervisor", f"{worker.id}: cannot end the processes of its job; it is not given back yet")
+        return False
+    status = "stopped" if clean and job is None else "lost"
+    with db.transaction():
+        if job is not None:
+            jobs.lose(job.pk, job.run, worker.id, host, f"worker {worker.id} died: {reason}")
+            wakeup.nudge()
+        final = {"status": status, "stopped_at": models.now_ms(), "reason": reason}
+        Worker.update(**final).where(Worker.pk == worker.pk).execute()
+        if heir is not None:
+            Worker.insert(**heir).execute()
+    locks.forget(locks.of_worker(folder, worker.pk), locks.of_jobs(folder, worker.pk))
+    log.say("supervisor", f"{status} {worker.id}: {reason}")
+    return True
+
+
+def _clear(worker: Worker, job: Job | None, folder: str, spare: Collection[int]) -> bool:
+    """Kill every process of the dead worker's job; True when none is left."""
+    path = locks.of_jobs(folder, worker.pk)
+    tree.end_children(spare)
+    if job is None and not locks.is_held(path):
+        return True
+    mark = tree.mark(models.instance(), job.pk, job.run) if job is not None else None
+
+    def is_clear() -> bool:
+        found = tree.end_marked(mark) if mark else 0
+        found += tree.end_children(spare)
+        if locks.is_held(path):
+            found += tree.end_holders(path)
+        return found == 0 and not locks.is_held(path)
+
+    return tree.wait_until(is_clear, PATIENCE_S)
