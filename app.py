@@ -14,6 +14,7 @@ import models
 from views import BLUEPRINTS, assets, errors, guards, theme, words
 
 _MEGABYTE = 1024 * 1024
+_PATIENCE_S = 5.0  # a person waits no longer for a lock
 
 
 def create_app(db_url: str | None = None, **settings: Any) -> Flask:
@@ -21,7 +22,7 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
 
     settings: Flask's configuration, for tests. Raises Unavailable when the database cannot be opened.
     """
-    models.connect(db_url)
+    models.connect(db_url).patience_s = _PATIENCE_S
     app = Flask(__name__, static_folder=None)
     app.config.from_mapping(_settings())
     app.config.update(settings)

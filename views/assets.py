@@ -24,7 +24,7 @@ class Asset(NamedTuple):
     name: str
     content: bytes
     packed: bytes
-    hash: str  # noqa: A003
+    hash: str
     integrity: str
 
 

@@ -14,14 +14,14 @@ bp = Blueprint("dlq", __name__, url_prefix="/dlq")
 
 @bp.get("")
 def index() -> Any:
-    cursors = {name: request.args.get(name) for name in ("before", "after")}
-    found = queries.dead_page(**cursors)
+    before, after = request.args.get("before"), request.args.get("after")
+    found = queries.dead_page(before=before, after=after)
     shows = {
         "total": queries.counts()["dead"],
-        "jobs": [rows.job_row(job) for job in found.jobs],
+        "jobs": rows.job_rows(found.jobs),
         "newer": found.newer,
         "older": found.older,
-        "first": not any(cursors.values()),
+        "first": before is None and after is None,
     }
     return answers.live("dlq/index.html", "dlq/_list.html", shows)
 

@@ -8,10 +8,10 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 import models
 from engine import jobs, queries
-from engine.errors import InvalidInput
-from models import STATES, Attempt, Job
+from models import STATES, Attempt
 from views import answers, rows, tail
 
+FILTERS = ("state", "text", "queue", "tag")
 STREAMS = ("stdout", "stderr")
 
 bp = Blueprint("jobs", __name__, url_prefix="/jobs")
@@ -19,19 +19,19 @@ bp = Blueprint("jobs", __name__, url_prefix="/jobs")
 
 @bp.get("")
 def index() -> Any:
-    filters = {name: request.args.get(name, "").strip() or None for name in ("state", "text", "queue", "tag")}
-    cursors = {name: request.args.get(name) for name in ("before", "after")}
-    found = queries.page(**filters, **cursors)
+    filters = {name: request.args.get(name, "").strip() or None for name in FILTERS}
+    before, after = request.args.get("before"), request.args.get("after")
+    found = queries.page(**filters, before=before, after=after)  # type: ignore[arg-type]
     counts = queries.counts(filters["queue"])
     shows = {
         "filters": filters,
         "narrowed": any(filters[name] for name in ("text", "queue", "tag")),
         "counts": None if filters["text"] or filters["tag"] else counts,
         "total": sum(queries.counts().values()),
-        "jobs": [rows.job_row(job) for job in found.jobs],
+        "jobs": rows.job_rows(found.jobs),
         "newer": found.newer,
         "older": found.older,
-        "first": not any(cursors.values()),
+        "first": before is None and after is None,
     }
     return answers.live("jobs/index.html", "jobs/_list.html", shows, states=STATES, queues=queries.queues())
 
@@ -41,9 +41,10 @@ def show(job_id: str) -> Any:
     job = queries.find(job_id)
     chosen = request.args.get("run", type=int)
     attempt = queries.attempt(job, chosen)
+    now = models.now_ms()
     shows = {
-        "job": rows.job_details(job),
-        "standing": rows.standing(job, models.now_ms()),
+        "job": rows.job_details(job, now),
+        "standing": rows.standing(job, now),
         "attempts": [rows.attempt_row(run) for run in queries.attempts(job)],
         "chosen": chosen,
         "shown": attempt.run if attempt else 0,

@@ -21,7 +21,7 @@ def index() -> Any:
         "total": sum(counts.values()),
         "workers": workers,
         "stranded": counts["pending"] + counts["failed"] if not workers else 0,
-        "running": [rows.job_row(job) for job in queries.running(limit=10)],
-        "failures": [rows.job_row(job) for job in queries.last_failures(limit=8)],
+        "running": rows.job_rows(queries.running(limit=10)),
+        "failures": rows.job_rows(queries.last_failures(limit=8)),
     }
     return answers.live("overview/index.html", "overview/_live.html", shows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import models
 from engine import queries
 from models import Attempt, Job
 from views import words
@@ -29,9 +30,9 @@ OUTCOMES = {
 _COMMAND_SHOWN = 240  # characters of a command that a list shows
 
 
-def job_row(job: Job) -> dict[str, Any]:
+def job_row(job: Job, now: int) -> dict[str, Any]:
     """One line of a list of jobs."""
-    words_before, instant, shows = _when(job)
+    words_before, instant, shows = _when(job, now)
     return {
         "pk": job.pk,
         "id": job.id,
@@ -52,9 +53,9 @@ def job_row(job: Job) -> dict[str, Any]:
     }
 
 
-def job_details(job: Job) -> dict[str, Any]:
+def job_details(job: Job, now: int) -> dict[str, Any]:
     """All that the page of one job says about it."""
-    return job_row(job) | {
+    return job_row(job, now) | {
         "command": job.command,
         "error": job.last_error,
         "attempts": job.attempts,
@@ -96,6 +97,12 @@ def attempt_row(attempt: Attempt) -> dict[str, Any]:
     }
 
 
+def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:
+    """The lines of a list of jobs."""
+    now = models.now_ms()
+    return [job_row(job, now) for job in jobs]
+
+
 def living_workers() -> list[dict[str, Any]]:
     """The workers that live, and what each does."""
     return [worker_row(worker) for worker in queries.workers()]
@@ -118,17 +125,14 @@ def _tags(job: Job) -> list[str]:
     return json.loads(job.tags) if job.tags else []
 
 
-def _when(job: Job) -> tuple[str, int, str]:
+def _when(job: Job, now: int) -> tuple[str, int, str]:
     """The instant that matters in this state: what it is, when, and how to show it."""
-    match job.state:
-        case "pending" if job.next_run_at > job.updated_at:
-            return "runs", job.next_run_at, "ahead"
-        case "pending":
-            return "waits since", job.updated_at, "elapsed"
-        case "processing":
-            return "runs for", job.locked_at or job.updated_at, "elapsed"
-        case "failed":
-            return "retry", job.next_run_at, "ahead"
+    if job.state == "processing":
+        return "runs for", job.locked_at or job.updated_at, "elapsed"
+    if job.state in ("pending", "failed"):
+        if job.next_run_at > now:
+            return ("retry" if job.state == "failed" else "runs"), job.next_run_at, "ahead"
+        return "waits for", max(job.next_run_at, job.created_at), "elapsed"
     return job.state, job.finished_at or job.updated_at, "ago"
 
 
@@ -136,8 +140,12 @@ def _pending(job: Job, now: int) -> tuple[str, str, int | None]:
     if job.next_run_at > now:
         return "Waits for its time; runs", "at", job.next_run_at
     if job.crashes:
-        return f"Given back after its worker died; waits for a free worker", "since", job.updated_at
-    return "Waits for a free worker", "since", job.updated_at
+        return (
+            "Given back after its worker died; waits for a free worker",
+            "since",
+            max(job.next_run_at, job.created_at),
+        )
+    return "Waits for a free worker", "since", max(job.next_run_at, job.created_at)
 
 
 def _processing(job: Job, now: int) -> tuple[str, str, int | None]:

@@ -31,6 +31,6 @@ def choose() -> Response:
     if request.htmx:  # type: ignore[attr-defined]
         answer = make_response("", 204, trigger={"theme": {"name": theme}})
     else:
-        answer = redirect(answers.back(url_for("overview.index")), 303)  # type: ignore[assignment]
+        answer = redirect(answers.back(url_for("overview.index")), 303)
     answer.set_cookie(_COOKIE, theme, max_age=_YEAR_S, httponly=True, samesite="Strict")
     return answer

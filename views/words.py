@@ -45,7 +45,7 @@ def span(ms: int) -> str:
 def duration(ms: int | None) -> str:
     """How long something took: 40 ms, 1.2 s, 3 min 5 s; a dash when it is not known."""
     if ms is None:
-        return "–"
+        return "\N{EN DASH}"
     if ms < 1000:
         return f"{ms} ms"
     return f"{ms / 1000:.1f} s" if ms < 60_000 else span(ms)
@@ -59,7 +59,7 @@ def elapsed(since: int, now: int) -> Markup:
 def ago(instant: int | None, now: int) -> Markup:
     """How long ago, in one unit: just now, 12 s ago, 3 min ago, 5 d ago."""
     if instant is None:
-        return Markup("–")
+        return Markup("\N{EN DASH}")
     passed = now - instant
     return _time(instant, "ago", "just now" if passed < 5000 else f"{_one_unit(passed)} ago")
 
@@ -79,25 +79,22 @@ def clock(instant: int, now: int) -> Markup:
 
 def stamp(instant: int | None) -> str:
     """Date and time in UTC, to the second; a dash when there is none."""
-    return "–" if instant is None else f"{_utc(instant):%Y-%m-%d %H:%M:%S} UTC"
+    return "\N{EN DASH}" if instant is None else f"{_utc(instant):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def size(count: int) -> str:
     """Bytes for people: 512 bytes, 3.4 KB, 12 MB."""
     if count < 1000:
         return plural(count, "byte")
-    number, unit = float(count), ""
-    for unit in ("KB", "MB", "GB", "TB"):
-        number /= 1000
-        if number < 1000:
-            break
+    power = min(4, (len(str(count)) - 1) // 3)
+    number, unit = count / 1000**power, ("KB", "MB", "GB", "TB")[power - 1]
     return f"{number:.1f} {unit}" if number < 10 else f"{number:.0f} {unit}"
 
 
 def exit_words(code: int | None) -> str:
     """exit 1, SIGKILL, or a dash when nothing ended."""
     if code is None:
-        return "–"
+        return "\N{EN DASH}"
     return f"exit {code}" if code >= 0 else f"SIG{_SIGNALS[-code]}" if -code in _SIGNALS else f"signal {-code}"
 
 
