@@ -81,11 +81,11 @@ def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    payload = dict(pairs)
-    if len(payload) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise InvalidInput(f"{twin[:64]!r} is given twice; give it once.")
+    payload: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in payload:
+            raise InvalidInput(f"{name[:64]!r} is given twice; give it once.")
+        payload[name] = value
     return payload
 
 
@@ -100,7 +100,14 @@ def _unknown(name: str) -> InvalidInput:
 
 
 def _kind(value: Any) -> str:
-    kinds = {bool: "true or false", str: "text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    kinds = {
+        bool: "true or false",
+        str: "text",
+        int: "a number",
+        float: "a fraction",
+        list: "a list",
+        dict: "an object",
+    }
     return "null" if value is None else kinds.get(type(value), type(value).__name__)
 
 
@@ -161,7 +168,7 @@ def _max_retries(value: Any) -> tuple[str, int]:
 def _timeout(value: Any) -> tuple[str, int]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidInput(f"must be a number of seconds, not {_kind(value)}.")
-    if not math.isfinite(value) or not 0 <= value <= YEAR_S:
+    if not 0 <= value <= YEAR_S:
         raise InvalidInput(f"must be from 0 (no timeout) to {YEAR_S} seconds.")
     return "timeout_ms", math.ceil(value * 1000)
 
@@ -179,7 +186,7 @@ def _run_at(value: Any) -> tuple[str, int]:
     except ValueError:
         raise InvalidInput('use "2025-11-04T10:30:00Z", or a delay such as "+90s", "+10m", "+2h", "+1d".') from None
     if instant.tzinfo is None:
-        raise InvalidInput(f'has no time zone; write "{value}Z" for UTC, or "{value}+01:00".')
+        raise InvalidInput(f'has no time zone; write "{instant.isoformat()}Z" for UTC, or +01:00 in the place of Z.')
     ms = (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     if not 0 <= ms <= 253_402_300_799_000:
         raise InvalidInput("must lie between the years 1970 and 9999.")
