@@ -175,11 +175,11 @@ def _parse(key: Key, value: Any) -> Any:
 
 def _number(value: Any) -> float | None:
     """The finite number that `value` says, None when it says none. Plain digits only: no 1_000, no 0x10."""
-    text = value.strip() if isinstance(value, str) else value
-    if isinstance(text, bool) or (isinstance(text, str) and not text.isascii()) or "_" in str(text):
+    odd = isinstance(value, str) and ("_" in value or not value.isascii())
+    if odd or isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:
-        number = float(text)
-    except (TypeError, ValueError, OverflowError):
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
