@@ -24,16 +24,17 @@ def page(template: str, **context: Any) -> str:
     return render_template(template, dead=queries.counts()["dead"], **context)
 
 
-def live(whole: str, piece: str, shows: dict[str, Any], **fixed: Any) -> Any:
+def live(whole: str, piece: str, shows: dict[str, Any], asks: dict[str, Any] | None = None, **fixed: Any) -> Any:
     """The page, or for htmx its piece; 204 without rendering when the piece would show what it shows already.
 
-    shows: all that can change in the piece, as plain values. fixed: what the page around it needs.
+    shows: all that can change in the piece, as plain values. asks: what its next poll shall say besides.
+    fixed: what the page around it needs.
     """
     shows = {**shows, "dead": queries.counts()["dead"]}
     version = _version(shows)
     if wants_piece() and request.args.get("v") == version:
         return "", 204
-    context = {**shows, **fixed, "poll_url": _poll_url(version)}
+    context = {**shows, **fixed, "poll_url": _poll_url({"v": version, **(asks or {})})}
     if not wants_piece():
         return render_template(whole, **context)
     return render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
@@ -86,6 +87,6 @@ def _version(shows: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def _poll_url(version: str) -> str:
-    given = {name: values for name, values in request.args.lists() if name != "v"}
-    return url_for(request.endpoint, **(request.view_args or {}), **given, v=version)  # type: ignore[arg-type]
+def _poll_url(asks: dict[str, Any]) -> str:
+    given = {name: values for name, values in request.args.lists() if name not in asks}
+    return url_for(request.endpoint, **(request.view_args or {}), **given, **asks)  # type: ignore[arg-type]

@@ -32,16 +32,19 @@ def index() -> Any:
 @bp.post("")
 def store() -> Any:
     values = {name: request.form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
-    new_id = values["id"].strip() or request.form.get("new_id") or _new_id()
+    chosen_id = values["id"].strip()
+    new_id = chosen_id or request.form.get("new_id") or _new_id()
     try:
-        job_id = jobs.enqueue(_payload(values) | {"id": new_id})
+        payload = _payload(values)
+        return _show(jobs.enqueue(payload | {"id": new_id}), "is enqueued.")
     except InvalidInput as error:
         return _form(values, error.field, _at_field(error)), 422
-    except Refused as error:
-        if not _was_sent_twice(new_id, values["command"]):
+    except Refused as error:  # the id is taken
+        if _was_sent_twice(new_id, payload["command"]):
+            return _show(new_id, "was enqueued by this form already; it is not enqueued twice.")
+        if chosen_id:
             return _form(values, "id", str(error)), 422
-        return _show(new_id, "was enqueued by this form already; it is not enqueued twice.")
-    return _show(job_id, "is enqueued.")
+        return _show(jobs.enqueue(payload), "is enqueued.")
 
 
 def _show(job_id: str, sentence: str) -> Any:

@@ -49,8 +49,11 @@ def show(job_id: str) -> Any:
         "chosen": chosen,
         "shown": attempt.run if attempt else 0,
     }
-    changed = request.args.get("shown", type=int) != shows["shown"]
-    return answers.live("jobs/show.html", "jobs/_live.html", shows, output=_output(attempt), swap_output=changed)
+    shown = {"shown": shows["shown"]}
+    is_new = request.args.get("shown", type=int) != shows["shown"]
+    return answers.live(
+        "jobs/show.html", "jobs/_live.html", shows, asks=shown, output=_output(attempt), swap_output=is_new
+    )
 
 
 @bp.get("/<job_id>/tail")
@@ -98,7 +101,7 @@ def ask_delete(job_id: str) -> str:
         title="Delete this job?",
         sentence=f"Job {job.id} is removed for good, with its {job.run} runs and all they printed.",
         verb="Delete job",
-        keep=url_for("jobs.show", job_id=job.id),
+        back=url_for("jobs.show", job_id=job.id),
     )
 
 

@@ -55,10 +55,9 @@ def ask_stop_all() -> str:
     busy = sum(worker["current_job_id"] is not None for worker in living)
     return answers.confirm(
         title="Stop all workers?",
-        sentence=f"{words.plural(busy, 'running command')} will be ended and given back to the queue, where the jobs "
-        "wait for other workers. To let commands finish, drain instead.",
+        sentence=f"{_ended(busy)} To let commands finish, drain instead.",
         verb=f"Stop {words.plural(len(living), 'worker')}",
-        keep=url_for("workers.index"),
+        back=url_for("workers.index"),
     )
 
 
@@ -70,7 +69,7 @@ def ask_stop(worker_id: str) -> str:
         title=f"Stop worker {worker_id}?",
         sentence=f"{runs} and its job goes back to the queue. To let it finish, drain instead.",
         verb="Stop worker",
-        keep=url_for("workers.index"),
+        back=url_for("workers.index"),
     )
 
 
@@ -82,6 +81,13 @@ def stop_all() -> Response:
 @bp.post("/<worker_id>/stop")
 def stop(worker_id: str) -> Response:
     return answers.done(_stopping(workers.stop(worker_id)), leave=_home())
+
+
+def _ended(commands: int) -> str:
+    if commands == 0:
+        return "No command runs now. One that begins meanwhile is ended, and its job goes back to the queue."
+    jobs = "its job goes" if commands == 1 else "their jobs go"
+    return f"{words.plural(commands, 'running command')} will be ended; {jobs} back to the queue and wait{'s' if commands == 1 else ''} for another worker."
 
 
 def _draining(ids: list[str]) -> str:

@@ -1,0 +1,163 @@
+"""Who is let in, and what every answer says."""
+
+from __future__ import annotations
+
+import re
+import stat
+
+import pytest
+
+from tests.views.panel import HTMX, add
+from views.guards import HEADERS, SAFE_METHODS
+
+SOME_OF_ALL = (
+    "/",
+    "/jobs",
+    "/jobs/none",
+    "/nowhere",
+    "/healthz",
+    "/assets/0/app.css",
+    "/jobs?before=broken",
+    "/workers/w9/stop",
+)
+
+
+def addresses(app, method: str) -> list[str]:
+    """Every address of the panel that takes `method`, with something put in for its variables."""
+    rules = [rule for rule in app.url_map.iter_rules() if method in rule.methods]
+    return [re.sub(r"<any\((\w+).*?>|<[^>]+>", lambda found: found[1] or "x", rule.rule) for rule in rules]
+
+
+@pytest.mark.parametrize("url", SOME_OF_ALL)
+def test_every_answer_carries_the_security_headers(panel, url):
+    for answer in (panel.get(url), panel.post(url), panel.piece(url)):
+        for name, value in HEADERS.items():
+            assert answer.headers[name] == value, (url, answer.status)
+        assert "HX-Request" in answer.headers["Vary"]
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_pages_are_never_stored_by_a_cache(panel):
+    for url in ("/", "/jobs", "/nowhere", "/healthz"):
+        assert panel.get(url).headers["Cache-Control"] == "no-store"
+
+
+def test_an_internal_error_is_a_page_with_headers_and_no_trace(panel, monkeypatch):
+    monkeypatch.setattr("engine.queries.counts", lambda *_: 1 / 0)
+    answer = panel.get("/")
+    assert answer.status_code == 500
+    assert answer.headers["Content-Security-Policy"] == HEADERS["Content-Security-Policy"]
+    assert "ZeroDivisionError" not in answer.text
+    assert re.search(r"reference [0-9a-f]{8}", answer.text)
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"])
+def test_the_hosts_of_this_machine_are_answered(panel, host):
+    assert panel.get("/", Host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "[::2]", "evil@localhost.x", "a b"]
+)
+def test_a_foreign_host_is_refused_everywhere(app, panel, host):
+    for url in addresses(app, "GET"):
+        assert panel.get(url, Host=host).status_code == 400, url
+
+
+def test_more_hosts_are_named_in_the_environment(tmp_path, monkeypatch):
+    from app import create_app
+
+    monkeypatch.setenv("QUEUECTL_HOSTS", "Queue.example, other.example")
+    client = create_app(str(tmp_path / "queue.db")).test_client()
+    assert client.get("/healthz", headers={"Host": "queue.example"}).status_code == 200
+    assert client.get("/healthz", headers={"Host": "third.example"}).status_code == 400
+
+
+FOREIGN = (
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+)
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+def test_a_request_that_another_site_sends_is_refused_even_with_a_token(app, panel, headers):
+    before = panel.dump()
+    for url in addresses(app, "POST"):
+        assert panel.post(url, headers=headers).status_code == 403, url
+    assert panel.dump() == before
+
+
+def test_a_form_without_its_token_is_refused(app, panel):
+    before = panel.dump()
+    for url in addresses(app, "POST"):
+        answer = panel.client.post(url, data={"command": "echo hi", "value": "1", "count": "1"})
+        assert answer.status_code == 400, url
+        assert "reload the page" in answer.text
+    assert panel.dump() == before
+
+
+def test_the_token_may_come_as_a_header(panel):
+    answer = panel.client.post("/theme", data={"theme": "dark"}, headers={"X-CSRFToken": panel.token()})
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost"}, {}],
+    ids=str,
+)
+def test_the_panels_own_requests_pass(panel, headers):
+    assert panel.post("/enqueue", headers=headers, command="echo hi").status_code == 303
+
+
+def test_only_get_and_post_exist(app, panel):
+    for rule in app.url_map.iter_rules():
+        assert rule.methods <= {*SAFE_METHODS, "POST"}, rule
+    for method in ("PUT", "PATCH", "DELETE", "TRACE"):
+        answer = panel.client.open("/jobs/x/delete", method=method, headers={"X-HTTP-Method-Override": "POST"})
+        assert answer.status_code in (400, 405), method
+
+
+def test_looking_changes_nothing(app, panel):
+    add("dead", id="x")
+    panel.get("/")
+    before = panel.dump()
+    for url in addresses(app, "GET"):
+        panel.get(url)
+        panel.piece(url)
+        panel.client.head(url)
+    assert panel.dump() == before
+
+
+def test_cookies_are_for_this_site_alone(panel):
+    session, theme = panel.get("/").headers["Set-Cookie"], panel.post("/theme", theme="dark").headers["Set-Cookie"]
+    for cookie in (session, theme):
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+
+
+def test_the_key_is_its_owners_alone_and_shared_by_all_processes(app, tmp_path):
+    from app import create_app
+
+    key = tmp_path / "queue.db.run" / "panel.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert len(key.read_bytes()) == 32
+    assert create_app(str(tmp_path / "queue.db")).config["SECRET_KEY"] == app.config["SECRET_KEY"]
+    assert [path.name for path in key.parent.iterdir() if path.name.startswith("panel")] == ["panel.key"]
+
+
+def test_a_form_that_is_too_large_is_refused(panel):
+    answer = panel.post("/enqueue", command="x" * 1_200_000)
+    assert answer.status_code == 413
+    assert "at most 1 MB" in answer.text
+
+
+def test_a_refusal_reaches_htmx_as_a_toast(panel):
+    answer = panel.post("/jobs/none/retry", htmx=True)
+    assert answer.status_code == 404
+    assert "no job" in answer.headers["HX-Trigger"]
+    assert "<html" not in answer.text
+    assert panel.client.post("/jobs/none/retry", headers=HTMX).status_code == 400

@@ -1,0 +1,258 @@
+"""The list of jobs and the page of one."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import models
+from models import STATES, Attempt, Job
+from tests.views.panel import add
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r'<span class="id">([^<]+)</span>', page)
+
+
+def test_an_empty_queue_shows_how_to_begin(panel):
+    page = panel.get("/jobs").text
+    assert "No jobs yet" in page
+    assert "queuectl enqueue" in page
+    assert 'href="/enqueue"' in page
+
+
+def test_no_match_offers_to_clear_the_filters(panel):
+    add()
+    page = panel.get("/jobs?state=pending&text=nothing").text
+    assert "No job matches" in page
+    assert '<a class="button" href="/jobs?state=pending">Clear filters</a>' in page
+
+
+def test_a_state_without_jobs_says_so(panel):
+    add()
+    assert "No failed jobs" in panel.get("/jobs?state=failed").text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["c", "b", "a"]),
+        ("state=dead", ["b"]),
+        ("text=needle", ["a"]),
+        ("text=%25", []),
+        ("queue=mail", ["c"]),
+        ("tag=nightly", ["a"]),
+        ("tag=night", []),
+        ("state=dead&queue=mail", []),
+        ("text=&queue=&tag=&state=", ["c", "b", "a"]),
+    ],
+)
+def test_filters(panel, query, found):
+    add(id="a", command="echo needle", tags=["nightly"])
+    add("dead", id="b")
+    add(id="c", queue="mail")
+    assert ids(panel.get(f"/jobs?{query}").text) == found
+
+
+def test_tabs_count_and_keep_the_filters(panel):
+    for state in STATES:
+        add(state, queue="mail")
+    page = panel.get("/jobs?queue=mail&state=dead").text
+    assert 'href="/jobs?state=failed&amp;queue=mail">failed<span class="number">1</span>' in page
+    assert re.search(r'aria-current="true">dead', page)
+    assert 'class="number">1</span></a>' not in panel.get("/jobs?text=echo").text  # not counted, so not claimed
+
+
+def test_pages_lead_there_and_back(panel):
+    for number in range(120):
+        add(id=f"job{number}")
+    first = panel.get("/jobs").text
+    older = re.search(r'rel="next" href="([^"]+)"', first)[1].replace("&amp;", "&")
+    second = panel.get(older).text
+    assert ids(first)[-1] == "job70"
+    assert ids(second)[0] == "job69"
+    newer = re.search(r'rel="prev" href="([^"]+)"', second)[1].replace("&amp;", "&")
+    assert ids(panel.get(newer).text) == ids(first)
+
+
+def test_only_the_first_page_polls_by_itself(panel):
+    for number in range(60):
+        add(id=f"job{number}")
+    first = panel.get("/jobs").text
+    assert "every 2s" in first
+    older = re.search(r'rel="next" href="([^"]+)"', first)[1]
+    assert "every 2s" not in panel.get(older).text
+
+
+@pytest.mark.parametrize(
+    ("state", "actions"),
+    [
+        ("pending", {"cancel", "delete"}),
+        ("processing", {"cancel"}),
+        ("completed", {"delete"}),
+        ("failed", {"retry", "cancel", "delete"}),
+        ("dead", {"retry", "delete"}),
+        ("cancelled", {"retry", "delete"}),
+    ],
+)
+def test_a_job_offers_what_its_state_allows(panel, state, actions):
+    add(state, id="x")
+    for url in ("/jobs", "/jobs/x"):
+        assert set(re.findall(r"/jobs/x/(retry|cancel|delete)", panel.get(url).text)) == actions
+    for action in actions:
+        add(state, id=f"x-{action}")
+        assert panel.post(f"/jobs/x-{action}/{action}").status_code == 303
+
+
+SENTENCES = (
+    ("pending", {}, "Waits for a free worker since"),
+    ("pending", {"next_run_at": 4_000_000_000_000}, "Waits for its time; runs at"),
+    ("pending", {"crashes": 1}, "Given back after its worker died"),
+    ("processing", {}, "Runs on w1, try 1 of 4, since"),
+    ("processing", {"cancel_requested": True}, "Is being cancelled"),
+    ("completed", {}, "Completed in 40 ms at"),
+    ("failed", {}, "Failed with exit code 1; retry 1 of 3 at"),
+    ("failed", {"next_run_at": 1}, "Failed with exit code 1; retry 1 of 3 as soon as a worker is free."),
+    ("failed", {"last_error": "timed out after 2 s"}, "Failed: timed out after 2 s; retry 1 of 3 at"),
+    ("dead", {}, "Failed with exit code 1 after 4 attempts, no retry left; dead since"),
+    (
+        "dead",
+        {"crashes": 3, "last_error": "worker w1 died: killed by SIGKILL; given up after 3 crashes"},
+        "Given up: worker w1 died",
+    ),
+    ("cancelled", {}, "Cancelled at"),
+)
+
+
+@pytest.mark.parametrize(("state", "columns", "sentence"), SENTENCES)
+def test_one_sentence_says_where_a_job_stands(panel, state, columns, sentence):
+    add(state, id="x", **columns)
+    assert f'<p class="sentence">{sentence}' in panel.get("/jobs/x").text
+
+
+def test_a_job_polls_only_while_it_can_change(panel):
+    for state in STATES:
+        add(state, id=state)
+        polls = "every" in re.search(r'<div id="job"[^>]*>', panel.get(f"/jobs/{state}").text)[0]
+        assert polls == (state in ("pending", "processing", "failed")), state
+
+
+def run(job: Job, number: int = 1, outcome: str = "success", stdout: bytes = b"", **columns) -> None:
+    columns = {"stdout_bytes": len(stdout)} | columns
+    Attempt.insert(
+        job=job.pk, run=number, worker="w1", host="here", started_at=1, outcome=outcome, stdout=stdout, **columns
+    ).on_conflict_replace().execute()
+
+
+def printed(page: str, stream: str = "stdout") -> str:
+    return re.search(rf'<pre id="{stream}"[^>]*>\n(.*?)</pre>', page, re.DOTALL)[1]
+
+
+def test_the_output_of_the_chosen_run_is_shown(panel):
+    job = add("dead", id="x")
+    Job.update(run=2).where(Job.pk == job.pk).execute()
+    run(job, 1, "timeout", b"first", return_code=-15)
+    run(job, 2, "failed", b"second", return_code=127)
+    page = panel.get("/jobs/x").text
+    assert printed(page) == "second"
+    assert "timed out" in page
+    assert "SIGTERM" in page
+    assert "exit 127" in page
+    assert printed(panel.get("/jobs/x?run=1").text) == "first"
+
+
+def test_output_that_was_not_kept_is_said_to_be_missing(panel):
+    job = add("completed", id="x")
+    run(job, stdout=b"headtail", stdout_bytes=5_000_008, stdout_cut=4)
+    page = panel.get("/jobs/x").text
+    assert "5.0 MB of them not kept" in page
+    assert printed(page).endswith("5.0 MB not shown</span>tail")
+    download = panel.get("/jobs/x/stdout")
+    assert download.data == "head\n… 5,000,000 bytes left out …\ntail".encode()
+
+
+def test_a_download_is_text_and_never_a_page(panel):
+    job = add("completed", id="a:b")
+    run(job, stdout=b"<script>alert(1)</script>\xff")
+    answer = panel.get("/jobs/a:b/stdout")
+    assert answer.data == b"<script>alert(1)</script>\xff"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=a_b-1.stdout.txt"
+
+
+def test_the_tail_brings_what_is_new_and_ends_with_the_run(panel):
+    job = add("processing", id="x")
+    run(job, outcome="running", stdout=b"one\n")
+    page = panel.get("/jobs/x").text
+    url = re.search(r'<div id="tail" data-poll hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+    assert panel.piece(url).status_code == 204
+    run(job, outcome="running", stdout=b"one\ntwo <b>\n")
+    more = panel.piece(url).text
+    assert 'hx-swap-oob="beforeend:#stdout">\ntwo &lt;b&gt;\n</pre>' in more
+    assert "stderr" not in more.replace("stderr=0", "")
+    url = re.search(r'hx-get="([^"]+)"', more)[1].replace("&amp;", "&")
+    run(job, outcome="success", stdout=b"one\ntwo <b>\nthree")
+    last = panel.piece(url).text
+    assert "three" in last
+    assert "hx-get" not in last
+
+
+def test_a_job_without_a_run_says_so(panel):
+    add(id="x")
+    assert "has not run yet" in panel.get("/jobs/x").text
+
+
+def test_a_new_run_brings_its_output_along(panel):
+    add(id="x")
+    poll = re.search(r'<div id="job"[^>]*hx-get="([^"]+)"', panel.get("/jobs/x").text)[1]
+    Job.update(state="processing", run=1, locked_by="w1", locked_at=models.now_ms()).where(Job.id == "x").execute()
+    piece = panel.piece(poll).text
+    assert re.search(r'<section id="output"[^>]*hx-swap-oob="true"', piece)
+    poll = re.search(r'<div id="job"[^>]*hx-get="([^"]+)"', piece)[1].replace("&amp;", "&")
+    Job.update(priority=1).where(Job.id == "x").execute()
+    assert 'id="output"' not in panel.piece(poll).text
+
+
+def test_the_environment_shows_names_not_values(panel):
+    add(id="x", env={"API_TOKEN": "s3cret"})
+    page = panel.get("/jobs/x").text
+    assert "API_TOKEN" in page
+    assert "s3cret" not in page
+
+
+def test_retry_says_what_it_did(panel):
+    add("dead", id="x")
+    answer = panel.post("/jobs/x/retry", htmx=True)
+    assert answer.status_code == 204
+    assert "Job x is pending again." in answer.headers["HX-Trigger"]
+    assert '"changed": true' in answer.headers["HX-Trigger"]
+    answer = panel.post("/jobs/x/retry")
+    assert answer.status_code == 409
+    assert "only failed, dead and cancelled jobs can be retried" in answer.text
+
+
+def test_an_action_returns_to_where_it_was_asked_for(panel):
+    add("dead", id="x")
+    answer = panel.post("/jobs/x/retry", headers={"Referer": "http://localhost/jobs?state=dead"})
+    assert answer.location == "/jobs?state=dead"
+    assert "Job x is pending again." in panel.get("/jobs").text
+
+
+def test_deleting_asks_first_and_leaves_the_page_of_the_job(panel):
+    add("dead", id="x")
+    question = panel.get("/jobs/x/delete").text
+    assert "Delete this job?" in question
+    assert '<form class="confirm" method="post" action="/jobs/x/delete">' in question
+    assert "<html" not in panel.piece("/jobs/x/delete").text
+    assert panel.post("/jobs/x/delete").location == "/jobs"
+    assert panel.get("/jobs/x").status_code == 404
+
+
+def test_deleting_in_a_list_keeps_the_list(panel):
+    add("dead", id="x")
+    answer = panel.post("/jobs/x/delete", htmx=True, headers={"HX-Current-URL": "http://localhost/jobs"})
+    assert "HX-Redirect" not in answer.headers
+    add("dead", id="y")
+    answer = panel.post("/jobs/y/delete", htmx=True, headers={"HX-Current-URL": "http://localhost/jobs/y?run=1"})
+    assert answer.headers["HX-Redirect"] == "/jobs"
