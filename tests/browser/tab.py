@@ -1,0 +1,57 @@
+"""A browser tab that tells on the page: errors on its console, requests to anybody else."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request, expect
+
+from tests.browser.served import Site
+from tests.support import wait_until
+
+PATIENCE_MS = 20_000
+
+
+class Tab:
+    """A page of `site` with (or without) JavaScript."""
+
+    def __init__(self, site: Site, context: BrowserContext, script: bool = True):
+        self.site = site
+        self.script = script
+        self.page = context.new_page()
+        self.troubles: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("request", self._note_request)
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.site.url + path)
+
+    def see(self, what: str | Locator) -> Locator:
+        """Wait until this can be seen; without JavaScript, reload as a person would."""
+        locator = self.page.get_by_text(what).first if isinstance(what, str) else what
+        if self.script:
+            expect(locator).to_be_visible(timeout=PATIENCE_MS)
+        elif not locator.is_visible():
+            wait_until(lambda: self.page.reload() and locator.is_visible(), step_s=0.2)
+        return locator
+
+    def press(self, name: str) -> None:
+        """Press the button or follow the link of this name."""
+        button = self.page.get_by_role("button", name=name, exact=True)
+        link = self.page.get_by_role("link", name=name, exact=True)
+        button.or_(link).first.click()
+
+    def forgive(self, status: int) -> None:
+        """Chromium writes an error for each answer of this status; here it is meant."""
+        self.troubles = [trouble for trouble in self.troubles if f"status of {status}" not in trouble]
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.troubles.append(message.text)
+
+    def _note_request(self, request: Request) -> None:
+        self.requests.append(f"{request.method} {request.url.removeprefix(self.site.url)}")
+        if not re.match(re.escape(self.site.url) + "/|data:", request.url):
+            self.troubles.append(f"a request leaves the origin: {request.url}")

@@ -1,0 +1,138 @@
+"""Every page, with what can be on it, by the rules of WCAG: light and dark, on a phone and on a desk."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+import models
+from models import STATES, Attempt, Job, Worker
+from tests.browser.served import Site
+from tests.browser.tab import Tab
+
+RULES = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+}
+SCREENS = [(theme, width) for theme in ("light", "dark") for width in (360, 1280)]
+LONG = "printf '%s' " + "x" * 500
+PAGES = (
+    *(
+        "/",
+        "/jobs",
+        "/jobs?state=dead",
+        "/jobs?text=nothing",
+        "/dlq",
+        "/workers",
+        "/config",
+        "/enqueue",
+        "/enqueue?from=dead0",
+    ),
+    *(f"/jobs/{state}0" for state in STATES),
+    *("/workers/stop", "/jobs/dead0/delete", "/nowhere", "/jobs?before=broken"),
+)
+EMPTY_PAGES = ("/", "/jobs", "/dlq", "/workers", "/enqueue")
+
+
+@pytest.fixture(scope="module")
+def full_site(tmp_path_factory):
+    """A panel that has something of everything to show."""
+    site = Site(tmp_path_factory.mktemp("full"))
+    now = models.now_ms()
+    for number in range(60):
+        state = STATES[number % len(STATES)]
+        job_id = f"{state}{number // len(STATES)}"
+        site.add(
+            LONG if number % 7 == 0 else "echo hi",
+            id=job_id,
+            queue="mail",
+            tags=["nightly", "a" * 60],
+            priority=number - 30,
+        )
+        columns = {"state": state, "run": 2, "attempts": 1, "last_error": f"exit code 1: {LONG}", "finished_at": now}
+        Job.update(columns | {"locked_by": "w1", "locked_at": now, "duration_ms": 5}).where(Job.id == job_id).execute()
+    for job in Job.select():
+        output = {"stdout": LONG.encode() * 40, "stdout_bytes": 10**7, "stdout_cut": 100}
+        for run, outcome in enumerate(("failed", "running" if job.state == "processing" else "lost"), 1):
+            error = {"error": LONG, "return_code": 1}
+            Attempt.insert(
+                job=job.pk, run=run, worker="w1", host="here", started_at=now, outcome=outcome, **error, **output
+            ).execute()
+    for status in ("starting", "running", "running", "draining", "stopping"):
+        Worker.insert(
+            host="a-host-with-a-long-name.example", pid=1, created_at=now, started_at=now, status=status
+        ).execute()
+    for status in ("stopped", "lost"):
+        Worker.insert(host="here", created_at=now, started_at=now, stopped_at=now, status=status, reason=LONG).execute()
+    yield site
+    Worker.update(stopped_at=now).execute()  # they were never real
+    site.close()
+
+
+@pytest.fixture(params=SCREENS, ids=lambda screen: f"{screen[0]}-{screen[1]}")
+def screen(request, browser: Browser):
+    theme, width = request.param
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    yield context
+    context.close()
+
+
+def problems(page: Page) -> list[str]:
+    found = Axe().run(page, options=RULES).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}" for one in found for node in one["nodes"]
+    ]
+
+
+def audit(tab: Tab, path: str) -> None:
+    assert problems(tab.page) == [], path
+    assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, f"{path} is too wide"
+
+
+def test_every_page_can_be_used_by_everybody(full_site, screen):
+    tab = Tab(full_site, screen)
+    for path in PAGES:
+        tab.open(path)
+        audit(tab, path)
+    for status in (404, 422):
+        tab.forgive(status)
+    assert tab.troubles == []
+
+
+def test_empty_pages_too(site, screen):
+    tab = Tab(site, screen)
+    for path in EMPTY_PAGES:
+        tab.open(path)
+        audit(tab, path)
+    site.add("echo hi")
+    tab.open("/")
+    audit(tab, "/ with a job and no worker")
+    assert tab.troubles == []
+
+
+def test_mistakes_questions_and_toasts_too(full_site, screen):
+    tab = Tab(full_site, screen)
+    tab.open("/enqueue")
+    tab.page.get_by_label("Command").fill("echo hi")
+    tab.page.get_by_text("More settings").click()
+    audit(tab, "/enqueue opened")
+    tab.page.get_by_label("Priority").fill("high")
+    tab.press("Enqueue job")
+    tab.see("Must be a whole number")
+    audit(tab, "/enqueue with a mistake")
+    tab.open("/config")
+    tab.page.get_by_label("backoff_base", exact=True).fill("many")
+    tab.press("Save backoff_base")
+    tab.see("must be a number")
+    audit(tab, "/config with a mistake")
+    tab.open("/jobs/dead0")
+    tab.press("Delete job dead0")
+    tab.see(tab.page.get_by_role("dialog"))
+    audit(tab, "a question")
+    tab.page.keyboard.press("Escape")
+    tab.page.evaluate("htmx.ajax('POST', '/jobs/none/retry', {swap: 'none'})")
+    tab.see(tab.page.locator(".toast"))
+    audit(tab, "a toast")
+    for status in (404, 422):
+        tab.forgive(status)
+    assert tab.troubles == []

@@ -1,0 +1,200 @@
+"""What only JavaScript does: pages that keep themselves up to date and never get in the reader's way."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+import workers
+from engine import queries
+from tests.support import wait_until
+
+
+@pytest.fixture
+def tab(live_tab):
+    return live_tab
+
+
+def polls(tab) -> int:
+    return sum("v=" in request for request in tab.requests)
+
+
+def wait_for_poll(tab) -> None:
+    before = polls(tab)
+    wait_until(lambda: tab.page.wait_for_timeout(50) or polls(tab) > before)
+
+
+def test_a_list_shows_new_jobs_by_itself(site, tab):
+    tab.open("/jobs")
+    tab.see("No jobs yet")
+    site.add("echo hi", id="one")
+    tab.see(tab.page.locator("#jobs tbody tr"))
+
+
+def test_an_unchanged_page_is_left_alone(site, tab):
+    site.add("echo hi")
+    tab.open("/jobs")
+    tab.page.evaluate("document.querySelector('#jobs').marked = true")
+    wait_for_poll(tab)
+    wait_for_poll(tab)
+    assert tab.page.evaluate("document.querySelector('#jobs').marked")
+
+
+def test_pause_holds_the_polls_and_going_on_catches_up(site, tab):
+    tab.open("/jobs")
+    wait_for_poll(tab)
+    tab.press("Live")
+    expect(tab.page.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "true")
+    site.add("echo hi", id="one")
+    seen = polls(tab)
+    tab.page.evaluate(
+        "new Promise(done => { let n = 0; document.addEventListener('htmx:beforeRequest', () => ++n === 2 && done()) })"
+    )
+    assert polls(tab) == seen
+    tab.press("Paused")
+    tab.see(tab.page.locator("#jobs tbody tr"))
+
+
+def test_selected_text_is_not_torn_away(site, tab):
+    site.add("echo hi", id="one")
+    tab.open("/jobs")
+    tab.page.locator(".command-line").select_text()
+    site.add("echo ho", id="two")
+    expect(tab.page.locator("#live")).to_have_text("Text selected", timeout=10_000)
+    assert tab.page.evaluate("getSelection().toString()") == "echo hi"
+    tab.page.evaluate("getSelection().removeAllRanges()")
+    expect(tab.page.locator("#jobs tbody tr")).to_have_count(2, timeout=10_000)
+
+
+def test_ticks_and_focus_survive_a_refresh(site, tab):
+    site.add_dead("one", "two")
+    tab.open("/dlq")
+    tab.page.get_by_label("Select job one").check()
+    tab.page.get_by_role("button", name="Retry job one").focus()
+    site.add_dead("three")
+    tab.see("three")
+    expect(tab.page.get_by_label("Select job one")).to_be_checked()
+    expect(tab.page.get_by_role("button", name="Retry job one")).to_be_focused()
+    expect(tab.page.get_by_role("button", name="Retry 1 selected")).to_be_visible()
+
+
+def test_one_box_selects_all_that_are_shown(site, tab):
+    site.add_dead("one", "two")
+    tab.open("/dlq")
+    tab.page.get_by_label("Select all 2 shown").check()
+    tab.press("Retry 2 selected")
+    tab.see("Good news")
+
+
+def test_output_follows_its_end_unless_the_reader_looks_elsewhere(site, tab):
+    workers.start(1)
+    gate = site.path.parent / "gate"
+    site.add(f'seq 200; until [ -e "{gate}" ]; do sleep 0.05; done; seq 201 400; sleep 60', id="long")
+    site.wait_for("long", "processing")
+    tab.open("/jobs/long")
+    tab.see(tab.page.locator("#stdout", has_text="200"))
+    from_end = "(() => { const b = document.querySelector('#stdout'); return b.scrollHeight - b.scrollTop - b.clientHeight })()"
+    wait_until(lambda: tab.page.evaluate(from_end) < 24)
+    tab.page.evaluate("document.querySelector('#stdout').scrollTop = 100")
+    gate.touch()
+    tab.see(tab.page.locator("#stdout", has_text="400"))
+    assert tab.page.evaluate("document.querySelector('#stdout').scrollTop") == 100
+    tab.open("/jobs/long")
+    wait_until(lambda: tab.page.evaluate(from_end) < 24)
+
+
+def test_polling_ends_with_the_job(site, tab):
+    workers.start(1)
+    job_id = site.add("echo hi")
+    site.wait_for(job_id, "completed")
+    tab.open(f"/jobs/{job_id}")
+    tab.see("Completed in")
+    expect(tab.page.locator("#live")).to_be_hidden()
+    assert tab.page.locator("[hx-trigger*=every]").count() == 0
+
+
+def test_a_job_that_is_retried_shows_its_new_run_by_itself(site, tab):
+    site.add("echo run; exit 1", id="one", max_retries=0)
+    workers.start(1)
+    site.wait_for("one", "dead")
+    tab.open("/jobs/one")
+    tab.see("Output of run 1")
+    tab.press("Retry job one")
+    tab.see("Output of run 2")
+    tab.see(tab.page.locator("#stdout", has_text="run"))
+
+
+def test_a_question_is_a_dialog_that_escape_closes(site, tab):
+    site.add("echo hi", id="one")
+    tab.open("/jobs/one")
+    tab.press("Delete job one")
+    dialog = tab.page.get_by_role("dialog", name="Delete this job?")
+    expect(dialog).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(tab.page.get_by_role("link", name="Delete job one")).to_be_focused()
+    tab.press("Delete job one")
+    dialog.get_by_role("link", name="Go back").click()
+    expect(dialog).to_be_hidden()
+    assert queries.find("one")
+
+
+def test_a_toast_says_what_was_refused(site, tab):
+    site.add("echo hi", id="one")
+    tab.open("/jobs/one")
+    workers.start(1)
+    site.wait_for("one", "completed")
+    tab.page.evaluate("htmx.ajax('POST', '/jobs/one/cancel', {swap: 'none'})")
+    tab.see(tab.page.get_by_role("status").get_by_text("Job one is completed; only"))
+    tab.forgive(409)
+    tab.press("Dismiss")
+    expect(tab.page.locator(".toast")).to_have_count(0)
+
+
+def test_a_job_is_enqueued_with_the_keyboard_alone(site, tab):
+    workers.start(1)
+    tab.open("/")
+    keyboard = tab.page.keyboard
+    keyboard.press("Tab")
+    expect(tab.page.get_by_text("Skip to the content")).to_be_focused()
+    for _ in range(10):
+        keyboard.press("Tab")
+        if tab.page.evaluate("document.activeElement.textContent.trim()") == "Enqueue":
+            break
+    keyboard.press("Enter")
+    expect(tab.page.get_by_label("Command")).to_be_focused()
+    keyboard.type("echo typed")
+    for _ in range(5):
+        keyboard.press("Tab")
+        if tab.page.evaluate("document.activeElement.textContent.trim()") == "Enqueue job":
+            break
+    keyboard.press("Enter")
+    tab.see(tab.page.locator("#stdout", has_text="typed"))
+
+
+def test_the_browser_keeps_nothing_of_a_tour(site, tab):
+    site.add("echo hi", id="one")
+    for path in ("/", "/jobs", "/jobs/one", "/dlq", "/workers", "/config", "/enqueue"):
+        tab.open(path)
+    kept = tab.page.evaluate("[...Object.keys(localStorage), ...Object.keys(sessionStorage)]")
+    assert kept == ["htmx-current-path-for-history"]  # the address alone, never a page
+
+
+def test_no_secret_is_in_an_address(site, tab):
+    site.add_dead("one")
+    for path in ("/", "/dlq", "/workers"):
+        tab.open(path)
+        wait_for_poll(tab)
+    assert not [request for request in tab.requests if "csrf" in request or "id=one" in request]
+
+
+def test_scripts_in_the_page_do_not_run(site, tab):
+    """The policy itself, should an escape ever fail."""
+    tab.open("/")
+    tab.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran = 1\">')")
+    tab.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))"
+    )
+    wait_until(lambda: len(tab.troubles) >= 2)
+    assert tab.page.evaluate("window.ran") is None
+    tab.troubles.clear()
