@@ -1,0 +1,740 @@
+"""The command line: parses, calls the engine or the workers, prints. It has no rules of its own.
+
+Imports that cost (rich, workers) stay inside the commands that need them: `enqueue` is typed by people and scripts all
+day and must begin at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import click
+
+from engine.errors import InvalidInput, QueueError
+
+VERSION = "0.1.0"
+STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
+FINAL = ("completed", "dead", "cancelled")
+_BATCH = 1000
+_COMPLETE = "_QUEUECTL_COMPLETE"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 refused, 2 bad usage or input, 130 interrupted."""
+    try:
+        code = cli.main(argv, prog_name="queuectl", complete_var=_COMPLETE, standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "queuectl"
+        code = _complain(f"{error.format_message()} See '{path} --help'.", 2)
+    except click.ClickException as error:
+        code = _complain(error.format_message(), 2)
+    except InvalidInput as error:
+        code = _complain(str(error), 2)
+    except QueueError as error:
+        code = _complain(str(error), 1)
+    except (click.Abort, KeyboardInterrupt):
+        code = _complain("Interrupted.", 130)
+    except BrokenPipeError:  # `queuectl list | head`: nobody reads on, so there is nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(sentence: str, code: int) -> int:
+    click.echo(sentence.replace("\n", " "), err=True)
+    return code
+
+
+class _Group(click.Group):
+    """Lists its commands in the order they are written here, the order of a job's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def _example(line: str) -> str:
+    return f"\b\nExample:\n  queuectl {line}"
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_example("enqueue 'echo hi'"))
+@click.option("--db", metavar="PATH", help="The database. Default: env QUEUECTL_DB, else queue.db beside the program.")
+@click.version_option(VERSION, prog_name="queuectl")
+@click.pass_context
+def cli(ctx: click.Context, db: str | None) -> None:
+    """A queue of shell commands that never loses one."""
+    ctx.obj = db
+
+
+def _connect() -> None:
+    import models
+
+    models.connect(click.get_current_context().find_root().obj)
+
+
+def _complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from models import Job
+
+    _connect()
+    found: Any = Job.select(Job.id).where(Job.id.startswith(incomplete)).order_by(Job.pk.desc()).limit(50)
+    return [job_id for (job_id,) in found.tuples()]
+
+
+def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from engine import queries
+
+    _connect()
+    return [worker["id"] for worker in queries.workers() if worker["id"].startswith(incomplete)]
+
+
+def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from engine.config import KEYS
+
+    return [name for name in KEYS if name.startswith(incomplete)]
+
+
+_json_option = click.option("--json/--no-json", "as_json", default=None, help="JSON or a table. Default: by terminal.")
+_job_id = click.argument("job_id", metavar="ID", shell_complete=_complete_ids)
+
+
+# --- jobs
+
+
+@cli.command(epilog=_example('enqueue \'{"id": "job1", "command": "echo Hello World", "max_retries": 3}\''))
+@click.argument("payload", nargs=-1, metavar="[JSON | COMMAND | -- PROGRAM ARG...]")
+@click.option("--file", "path", metavar="FILE", help="Take the jobs from a file of JSON or JSON lines; - is stdin.")
+@click.option("--id", "job_id", help="The job's id; made up when left out.")
+@click.option("--priority", type=int, help="-100 to 100; higher runs first. Default 0.")
+@click.option("--queue", help="The queue it waits in.")
+@click.option("--max-retries", type=int, help="Retries after the first failure.")
+@click.option("--timeout", "timeout_sec", type=float, help="Seconds until it is stopped; 0: never.")
+@click.option("--run-at", help='Not before: "2025-11-04T10:30:00Z", or "+10m".')
+@click.option("--cwd", help="The folder it runs in.")
+@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
+@click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
+def enqueue(payload: tuple[str, ...], path: str | None, **flags: Any) -> None:
+    """Store a job, or many from a file."""
+    if bool(payload) == bool(path):
+        raise click.UsageError("Give a job or --file, one of the two.")
+    found = list(_from_file(path) if path else _from_words(payload))
+    given = _given(flags)
+    jobs = [(label, job | given | _merged(job, given)) for label, job in found]
+    if len(jobs) > 1 and "id" in given:
+        raise click.UsageError("--id names one job; there are many here.")
+    _check(jobs)
+    _store([job for _, job in jobs], told=len(jobs) == 1)
+
+
+def _from_words(words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    from engine import spec
+
+    if len(words) > 1:
+        import shlex
+
+        yield "", {"command": shlex.join(words)}
+    elif words[0].lstrip()[:1] in ("{", "["):
+        yield "", spec.parse_json(words[0])
+    else:
+        yield "", {"command": words[0]}
+
+
+def _from_file(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every job in the file with where it stands, for messages. One object, an array, or an object a line."""
+    from engine import spec
+
+    text = _read(path)
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise InvalidInput(f"There is no job in {_name(path)}; write one JSON object a line.")
+    if text.lstrip()[0] == "[":
+        yield from _from_array(text)
+    elif len(lines) == 1 or not _is_object(lines[0][1]):
+        yield "", spec.parse_json(text)
+    else:
+        for number, line in lines:
+            try:
+                yield f"line {number}: ", spec.parse_json(line)
+            except InvalidInput as error:
+                raise InvalidInput(f"line {number}: {error} Nothing was stored.") from None
+
+
+def _from_array(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    from engine import spec
+
+    for number, job in enumerate(spec.parse_json(f'{{"jobs": {text}}}')["jobs"], 1):
+        if not isinstance(job, dict):
+            raise InvalidInput(f"job {number}: must be a JSON object. Nothing was stored.")
+        yield f"job {number}: ", job
+
+
+def _read(path: str) -> str:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read().decode()
+        with open(path, "rb") as file:
+            return file.read().decode()
+    except OSError as error:
+        raise InvalidInput(f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{_name(path)} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
+
+
+def _name(path: str) -> str:
+    return "standard input" if path == "-" else path
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    """The fields that the flags set; flags win over the payload."""
+    names = {"job_id": "id"}
+    variables, tags = flags.pop("variables"), flags.pop("tags")
+    given = {names.get(name, name): value for name, value in flags.items() if value is not None}
+    if tags:
+        given["tags"] = list(tags)
+    if variables:
+        given["env"] = dict(_variable(text) for text in variables)
+    return given
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.UsageError(f"--env {text!r} has no '='; write NAME=VALUE.")
+    return name, value
+
+
+def _merged(job: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Variables of the flags are added to those of the payload, the others replace them."""
+    env = job.get("env")
+    return {"env": env | given["env"]} if isinstance(env, dict) and "env" in given else {}
+
+
+def _check(jobs: list[tuple[str, dict[str, Any]]]) -> None:
+    """Every job before the first is stored. Raises InvalidInput with the line at fault."""
+    from engine import spec
+
+    seen: dict[Any, str] = {}
+    for label, job in jobs:
+        try:
+            job_id = spec.parse(job, 0).get("id")
+        except InvalidInput as error:
+            raise InvalidInput(f"{label}{error}{' Nothing was stored.' if label else ''}") from None
+        if job_id in seen and job_id is not None:
+            raise InvalidInput(
+                f"{label}id {job_id} was given in {seen[job_id].rstrip(': ')} already. Nothing was stored."
+            )
+        seen[job_id] = label
+
+
+def _store(jobs: list[dict[str, Any]], told: bool) -> None:
+    from engine.jobs import enqueue_many
+
+    _connect()
+    stored = 0
+    try:
+        for batch in _with_progress([jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]):
+            for job_id in enqueue_many(batch):
+                click.echo(f"Enqueued {job_id}")
+            stored += len(batch)
+    except QueueError as error:
+        done = f" The first {stored} of {len(jobs)} are stored." if stored else " Nothing was stored."
+        raise type(error)(f"{error}{'' if told else done}") from None
+    if not told:
+        click.echo(f"{stored} jobs enqueued.", err=True)
+
+
+def _with_progress(batches: list[Any]) -> Iterable[Any]:
+    if len(batches) < 3 or not sys.stderr.isatty():
+        return batches
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(batches, description="Enqueueing", console=Console(stderr=True))
+
+
+@cli.command("list", epilog=_example("list --state pending"))
+@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
+@click.option("--queue", help="Only jobs of this queue.")
+@click.option("--tag", help="Only jobs with this tag.")
+@click.option("--text", help="Only jobs with this text in the id or the command.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many. Default: all as JSON, 50 in a table.")
+@_json_option
+def list_(state: str | None, limit: int | None, as_json: bool | None, **filters: str | None) -> None:
+    """List jobs, newest first."""
+    from engine import queries
+
+    _connect()
+    if _wants_json(as_json):
+        _print_array(_first(queries.every(state, **filters), limit))
+    else:
+        rows = list(_first(queries.every(state, **filters), (limit or 50) + 1))
+        _print_jobs(rows[: limit or 50], more=len(rows) > (limit or 50))
+
+
+@cli.command(epilog=_example("show job1"))
+@_job_id
+@_json_option
+def show(job_id: str, as_json: bool | None) -> None:
+    """Show one job: its fields, its runs, what it printed."""
+    from engine import queries
+
+    _connect()
+    job = queries.find(job_id)
+    shown = queries.as_json(job, queries.attempt(job))
+    shown["runs"] = [queries.attempt_as_json(run) for run in queries.attempts(job)]
+    if _wants_json(as_json):
+        _print_json(shown)
+    else:
+        _print_job(shown)
+
+
+@cli.command(epilog=_example("logs job1 --follow"))
+@_job_id
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option("--attempt", "--run", "run", type=click.IntRange(1), help="Which run. Default: the newest.")
+@click.option("--stream", type=click.Choice(["stdout", "stderr", "both"]), default="both", help="Default: both.")
+def logs(job_id: str, follow: bool, run: int | None, stream: str) -> None:
+    """Print what a job printed."""
+    from engine import queries
+
+    _connect()
+    if follow:
+        _follow(job_id, stream)
+        return
+    attempt = queries.attempt(queries.find(job_id), run)
+    for name in ("stdout", "stderr") if stream == "both" else (stream,):
+        click.echo(queries.output(attempt, name).text(), nl=False, err=stream == "both" and name == "stderr")
+
+
+def _follow(job_id: str, stream: str) -> None:
+    """Print new output about twice a second until the job is final; a new run begins where the old one ended."""
+    import time
+
+    from engine import queries
+
+    shown: dict[tuple[int, str], int] = {}
+    while True:
+        job = queries.find(job_id)
+        attempt = queries.attempt(job)
+        for name in ("stdout", "stderr") if stream == "both" else (stream,):
+            if attempt is not None:
+                _print_new(attempt, name, shown, err=stream == "both" and name == "stderr")
+        if job.state in FINAL:
+            return
+        time.sleep(0.3)
+
+
+def _print_new(attempt: Any, name: str, shown: dict[tuple[int, str], int], err: bool) -> None:
+    from engine import queries
+
+    output = queries.output(attempt, name)
+    seen = shown.get((attempt.run, name), 0)
+    if output.total > seen:
+        fresh = output.data[-(output.total - seen) :] if output.total - seen < len(output.data) else None
+        text = output.text() if fresh is None else fresh.decode(errors="replace")
+        click.echo(text, nl=False, err=err)
+        shown[attempt.run, name] = output.total
+
+
+@cli.command(epilog=_example("wait job1 job2 --timeout 60"))
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=_complete_ids)
+@click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds, with status 124.")
+def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
+    """Wait until jobs have ended: 0 when all completed, a single job's own exit code when it failed, else 1."""
+    import time
+
+    from engine import queries
+
+    _connect()
+    give_up_at = None if timeout is None else time.monotonic() + timeout
+    while True:
+        jobs = [queries.find(job_id) for job_id in job_ids]
+        waiting = [job.id for job in jobs if job.state not in FINAL]
+        if not waiting:
+            return _verdict(jobs)
+        if give_up_at is not None and time.monotonic() >= give_up_at:
+            return _complain(f"Still not ended: {', '.join(waiting)}.", 124)
+        time.sleep(0.1)
+
+
+def _verdict(jobs: list[Any]) -> int:
+    failed = [job for job in jobs if job.state != "completed"]
+    for job in failed:
+        _complain(f"{job.id} is {job.state}{f': {job.last_error}' if job.last_error else ''}", 1)
+    if len(jobs) == 1 and failed and failed[0].return_code and failed[0].return_code > 0:
+        return failed[0].return_code
+    return 1 if failed else 0
+
+
+@cli.command(epilog=_example("retry job1"))
+@_job_id
+def retry(job_id: str) -> None:
+    """Put a failed, dead or cancelled job back to pending."""
+    from engine import jobs
+
+    _connect()
+    jobs.retry(job_id)
+    click.echo(f"{job_id} is pending again.")
+
+
+@cli.command(epilog=_example("cancel job1"))
+@_job_id
+def cancel(job_id: str) -> None:
+    """Cancel a job; a running command is stopped."""
+    from engine import jobs
+
+    _connect()
+    state = jobs.cancel(job_id)
+    click.echo(f"{job_id} is cancelled." if state == "cancelled" else f"{job_id} is being stopped.")
+
+
+@cli.command(epilog=_example("delete job1"))
+@_job_id
+def delete(job_id: str) -> None:
+    """Delete a job that is not running, with its history."""
+    from engine import jobs
+
+    _connect()
+    jobs.delete(job_id)
+    click.echo(f"{job_id} is deleted.")
+
+
+# --- the dead letter queue
+
+
+@cli.group(cls=_Group, epilog=_example("dlq list"))
+def dlq() -> None:
+    """The dead letter queue: jobs that failed after their last retry."""
+
+
+@dlq.command("list", epilog=_example("dlq list"))
+@_json_option
+def dlq_list(as_json: bool | None) -> None:
+    """List the dead jobs."""
+    click.get_current_context().invoke(
+        list_, state="dead", limit=None, as_json=as_json, queue=None, tag=None, text=None
+    )
+
+
+@dlq.command("retry", epilog=_example("dlq retry job1"))
+@click.argument("job_ids", metavar="ID...", nargs=-1, shell_complete=_complete_ids)
+@click.option("--all", "every", is_flag=True, help="All that are dead now.")
+def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
+    """Put dead jobs back to pending with attempts 0."""
+    from engine import dlq
+
+    if bool(job_ids) == every:
+        raise click.UsageError("Give the ids of the jobs, or --all.")
+    _connect()
+    if every:
+        click.echo(f"{dlq.retry_all()} jobs are pending again.")
+    for job_id in job_ids:
+        dlq.retry(job_id)
+        click.echo(f"{job_id} is pending again.")
+
+
+# --- workers
+
+
+@cli.group(cls=_Group, epilog=_example("worker start --count 3"))
+def worker() -> None:
+    """Start, drain and stop the worker processes."""
+
+
+@worker.command("start", epilog=_example("worker start --count 3"))
+@click.option("--count", type=int, default=1, show_default=True, help="How many more.")
+@click.option("--foreground", is_flag=True, help="Stay attached: TERM or INT drains them, twice stops them.")
+def worker_start(count: int, foreground: bool) -> None:
+    """Start workers in the background."""
+    import workers
+
+    _connect()
+    ids = workers.start(count)
+    click.echo(f"Started {len(ids)} worker{'s' * (len(ids) > 1)}: {', '.join(ids)}")
+    if foreground:
+        _stay_with(ids)
+
+
+def _stay_with(ids: list[str]) -> None:
+    """Tell what becomes of these workers until all have ended; the first signal drains them, the second stops them."""
+    import signal
+
+    import workers
+
+    orders: Iterator[Callable[[str], Any]] = iter((workers.drain, workers.stop))
+
+    def on_signal(*_: Any) -> None:
+        order = next(orders, workers.stop)
+        for worker_id in workers.wait_ended(ids, 0):
+            order(worker_id)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    _watch(ids)
+
+
+def _watch(ids: list[str]) -> None:
+    """Print each change of these workers' status until all have ended."""
+    import workers
+    from engine import queries
+
+    told: dict[str, str] = {}
+    while True:
+        left = workers.wait_ended(ids, 0.2)
+        for row in [*queries.workers(), *queries.workers(ended=True)]:
+            status = f"{row['status']} with {row['current_job_id']}" if row["current_job_id"] else row["status"]
+            if row["id"] in ids and told.get(row["id"]) != status:
+                told[row["id"]] = status
+                click.echo(f"{row['id']}: {status}")
+        if not left:
+            return
+
+
+@worker.command("stop", epilog=_example("worker stop --now"))
+@click.argument("worker_id", metavar="[ID]", required=False, shell_complete=_complete_workers)
+@click.option("--now", is_flag=True, help="End the running commands and give their jobs back.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until they have ended.")
+def worker_stop(worker_id: str | None, now: bool, no_wait: bool) -> None:
+    """Stop workers: they finish their job, mark themselves stopped and exit."""
+    _end_workers(worker_id, now, not no_wait)
+
+
+@worker.command("drain", epilog=_example("worker drain w1"))
+@click.argument("worker_id", metavar="[ID]", required=False, shell_complete=_complete_workers)
+def worker_drain(worker_id: str | None) -> None:
+    """Let workers finish their job and leave; does not wait for it."""
+    _end_workers(worker_id, now=False, wait=False)
+
+
+def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
+    import workers
+
+    _connect()
+    ids = workers.stop(worker_id) if now else workers.drain(worker_id)
+    if not ids:
+        click.echo("No workers are running.")
+        return
+    click.echo(f"{'Stopping' if now else 'Draining'} {', '.join(ids)}")
+    if not wait:
+        return
+    try:
+        _watch(ids)
+    except KeyboardInterrupt:
+        raise click.ClickException("No longer waiting; the workers still end. See 'queuectl worker list'.") from None
+    click.echo("All stopped.")
+
+
+@worker.command("list", epilog=_example("worker list --all"))
+@click.option("--all", "every", is_flag=True, help="Also those that have ended.")
+@_json_option
+def worker_list(every: bool, as_json: bool | None) -> None:
+    """List the workers."""
+    from engine import queries
+
+    _connect()
+    rows = queries.workers() + (queries.workers(ended=True, limit=100) if every else [])
+    if _wants_json(as_json):
+        _print_json(rows)
+    else:
+        _print_workers(rows)
+
+
+@cli.command(epilog=_example("status"))
+@_json_option
+def status(as_json: bool | None) -> None:
+    """Counts by state, the workers, and whether a shutdown is asked for."""
+    from engine import queries
+
+    _connect()
+    found = queries.status()
+    if _wants_json(as_json):
+        _print_json(found)
+        return
+    _table(
+        ("state", "jobs"), [(_coloured(state), f"{count:,}") for state, count in found["jobs"].items()], numbers=(1,)
+    )
+    _print_workers(found["workers"])
+    if found["shutdown"]:
+        click.echo("A shutdown is asked for: the workers take no other job.")
+
+
+# --- settings
+
+
+@cli.group(cls=_Group, epilog=_example("config set backoff_base 3"))
+def config() -> None:
+    """The settings."""
+
+
+@config.command("get", epilog=_example("config get backoff_base"))
+@click.argument("key", required=False, shell_complete=_complete_keys)
+@_json_option
+def config_get(key: str | None, as_json: bool | None) -> None:
+    """Show all settings, or one."""
+    from engine import config as settings
+
+    _connect()
+    name = key.replace("-", "_") if key else None
+    found = {name: settings.get(name)} if name else settings.get_all()
+    if _wants_json(as_json):
+        _print_json(found)
+    else:
+        rows = [(name, str(value), str(settings.KEYS[name].default)) for name, value in found.items()]
+        _table(("key", "value", "default", "meaning"), [(*row, settings.KEYS[row[0]].help) for row in rows])
+
+
+@config.command("set", epilog=_example("config set backoff_base 3"), context_settings={"ignore_unknown_options": True})
+@click.argument("key", shell_complete=_complete_keys)
+@click.argument("value")
+def config_set(key: str, value: str) -> None:
+    """Change a setting."""
+    from engine import config as settings
+
+    _connect()
+    click.echo(f"{key.replace('-', '_')} = {settings.set(key, value)}")
+
+
+@config.command("reset", epilog=_example("config reset backoff_base"))
+@click.argument("key", shell_complete=_complete_keys)
+def config_reset(key: str) -> None:
+    """Go back to a setting's default."""
+    from engine import config as settings
+
+    _connect()
+    click.echo(f"{key.replace('-', '_')} = {settings.reset(key)}")
+
+
+@cli.command(epilog=_example("completion bash > ~/.local/share/bash-completion/completions/queuectl"))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell."""
+    from click.shell_completion import get_completion_class
+
+    chosen = get_completion_class(shell)
+    assert chosen is not None
+    click.echo(chosen(cli, {}, "queuectl", _COMPLETE).source())
+
+
+# --- printing
+
+
+def _wants_json(asked: bool | None) -> bool:
+    return not sys.stdout.isatty() if asked is None else asked
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_array(rows: Iterable[Any]) -> None:
+    """A JSON array written row by row, so that a million jobs need no memory."""
+    separator = "["
+    for row in rows:
+        click.echo(separator + "\n" + json.dumps(row, ensure_ascii=False), nl=False)
+        separator = ","
+    click.echo("[]" if separator == "[" else "\n]")
+
+
+def _first(rows: Iterator[Any], limit: int | None) -> Iterator[Any]:
+    from itertools import islice
+
+    return islice(rows, limit)
+
+
+_COLOURS = {
+    "pending": "cyan",
+    "processing": "blue",
+    "completed": "green",
+    "failed": "yellow",
+    "dead": "red",
+    "cancelled": "bright_black",
+}
+
+
+_LONG = ("command", "last error", "error", "reason", "value", "meaning", "current_job_id")
+
+
+def _coloured(state: str) -> Any:
+    from rich.text import Text
+
+    return Text(state, style=_COLOURS.get(state, ""))
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        justify: Any = "right" if number in numbers else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column not in _LONG)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    Console().print(table)
+
+
+def _print_jobs(jobs: list[dict[str, Any]], more: bool) -> None:
+    if not jobs:
+        click.echo("No jobs.")
+        return
+    columns = ("id", "state", "attempts", "command", "last error")
+    rows = [
+        (
+            job["id"],
+            _coloured(job["state"]),
+            f"{job['attempts']}/{job['max_retries'] + 1}",
+            _short(job["command"]),
+            _short(job["last_error"] or ""),
+        )
+        for job in jobs
+    ]
+    _table(columns, rows)
+    if more:
+        click.echo(f"Only the newest {len(jobs)}; --limit shows more, --json all.")
+
+
+def _print_job(job: dict[str, Any]) -> None:
+    hidden = ("stdout", "stderr", "runs")
+    _table(("field", "value"), [(name, _shown(value)) for name, value in job.items() if name not in hidden])
+    if job["runs"]:
+        columns = ("run", "outcome", "worker", "started_at", "duration_ms", "return_code", "error")
+        _table(columns, [tuple(_shown(run[name]) for name in columns) for run in job["runs"]])
+    for stream in ("stdout", "stderr"):
+        if job[stream]:
+            click.secho(f"{stream}:", bold=True)
+            click.echo(job[stream])
+
+
+def _print_workers(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        click.echo("No workers are running; start some with 'queuectl worker start --count 2'.")
+        return
+    columns = ("id", "status", "pid", "current_job_id", "started_at", "reason")
+    _table(columns, [tuple(_shown(row[name]) for name in columns) for row in rows])
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _short(text: str, width: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+if __name__ == "__main__":
+    main()
