@@ -24,4 +24,4 @@ echo "Installing $* ..." >&2
     $as_root apt-get update -qq
     $as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
-} </dev/null >&2 || fail "apt-get could not install $*."
+} </dev/null >/dev/null || fail "apt-get could not install $*."
