@@ -44,8 +44,9 @@ class Tab:
         button.or_(link).first.click()
 
     def forgive(self, status: int) -> None:
-        """Chromium writes an error for each answer of this status; here it is meant."""
-        self.troubles = [trouble for trouble in self.troubles if f"status of {status}" not in trouble]
+        """The browser and htmx write an error for each answer of this status; here it is meant."""
+        meant = (f"status of {status}", f"Status Error Code {status}")
+        self.troubles = [trouble for trouble in self.troubles if not any(words in trouble for words in meant)]
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
