@@ -22,6 +22,9 @@ download_browser() {
 
 if [ -z "${QUEUECTL_CHROMIUM-}" ] && [ -x "$(cat "$found" 2>/dev/null)" ]; then exit 0; fi
 
+# Playwright is driven by a Node of its own, which needs this library; a small system has not got it.
+"$python" -m playwright --version >/dev/null 2>&1 || sh scripts/apt_install.sh libatomic1
+
 if path=$(find_browser 2>/dev/null); then
     :
 elif download_browser && path=$(find_browser 2>/dev/null); then
