@@ -14,7 +14,7 @@ function busy(region) {
   if (paused) return "Paused";
   if ($(".htmx-request", region)) return "Live";
   if (!selection.isCollapsed && region.contains(selection.anchorNode)) return "Text selected";
-  return $("details[open], dialog[open], :popover-open", region) ? "Open" : "";
+  return $("details[open], dialog[open], :popover-open", region) ? "Paused" : "";
 }
 
 function say(word) {
@@ -34,18 +34,18 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   }
 });
 
-document.addEventListener("htmx:afterRequest", ({ detail }) => {
-  if (!detail.elt.matches("[data-poll]")) return;
-  if (detail.successful) say(paused ? "Paused" : "Live");
-  else if (detail.xhr.status !== 0 || !detail.xhr.aborted) say("Retrying");
-});
+function hear(event, word) {
+  document.addEventListener(event, ({ detail }) => detail.elt.matches("[data-poll]") && say(paused ? "Paused" : word));
+}
+hear("htmx:beforeOnLoad", "Live");
+hear("htmx:responseError", "Retrying");
+hear("htmx:sendError", "Retrying");
 
 function pollNow() {
   document.querySelectorAll("[data-poll]").forEach((region) => window.htmx?.trigger(region, "poll"));
 }
 
 document.addEventListener("visibilitychange", () => document.hidden || pollNow());
-
 live?.addEventListener("click", () => {
   paused = !paused;
   live.setAttribute("aria-pressed", paused);
@@ -55,20 +55,16 @@ live?.addEventListener("click", () => {
 
 // --- times: the same words as views/words.py, in the reader's own zone
 
-function span(ms) {
-  const s = Math.max(0, Math.floor(ms / 1000));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
-}
+const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 
-function oneUnit(ms) {
+function span(ms, parts = 2) {
   const s = Math.max(0, Math.floor(ms / 1000));
-  for (const [length, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
-    if (s >= length) return `${Math.floor(s / length)} ${unit}`;
-  }
-  return `${s} s`;
+  const at = UNITS.findIndex(([length]) => s >= length || length === 1);
+  const [length, unit] = UNITS[at];
+  const first = `${Math.floor(s / length)} ${unit}`;
+  if (parts === 1 || length === 1) return first;
+  const [less, name] = UNITS[at + 1];
+  return `${first} ${Math.floor((s % length) / less)} ${name}`;
 }
 
 function clock(then, now) {
@@ -79,8 +75,8 @@ function clock(then, now) {
 
 const SHOWS = {
   elapsed: (at, now) => span(now - at),
-  ago: (at, now) => (now - at < 5000 ? "just now" : `${oneUnit(now - at)} ago`),
-  ahead: (at, now) => (at > now ? `in ${oneUnit(at - now + 999)}` : "now"),
+  ago: (at, now) => (now - at < 5000 ? "just now" : `${span(now - at, 1)} ago`),
+  ahead: (at, now) => (at > now ? `in ${span(at - now + 999, 1)}` : "now"),
   clock: (at, now) => clock(new Date(at), new Date(now)),
 };
 

@@ -19,6 +19,11 @@ def wants_piece() -> bool:
     return bool(asked) and not asked.boosted and not asked.history_restore_request
 
 
+def is_shown(path: str) -> bool:
+    """Whether the tab that htmx asks for shows the page at this path."""
+    return urlsplit(request.htmx.current_url or "").path == path  # type: ignore[attr-defined]
+
+
 def page(template: str, **context: Any) -> str:
     """A page that does not change by itself."""
     return render_template(template, dead=queries.counts()["dead"], **context)

@@ -63,8 +63,9 @@ def check_origin() -> None:
 def add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.vary.update(("HX-Request", "Cookie"))
+    if "Cache-Control" not in response.headers:  # all but the assets
+        response.headers["Cache-Control"] = "no-store"
+        response.vary.update(("HX-Request", "Cookie"))
     return response
 
 

@@ -108,9 +108,8 @@ def ask_delete(job_id: str) -> str:
 @bp.post("/<job_id>/delete")
 def delete(job_id: str) -> Response:
     jobs.delete(job_id)
-    was_open = (request.htmx.current_url or "").partition("?")[0].endswith(url_for("jobs.show", job_id=job_id))  # type: ignore[attr-defined]
-    leave = url_for("jobs.index") if was_open or not answers.wants_piece() else None
-    return answers.done(f"Job {job_id} is deleted.", leave=leave)
+    stays = answers.wants_piece() and not answers.is_shown(url_for("jobs.show", job_id=job_id))
+    return answers.done(f"Job {job_id} is deleted.", leave=None if stays else url_for("jobs.index"))
 
 
 def _output(attempt: Attempt | None) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ def job_details(job: Job, now: int) -> dict[str, Any]:
     """All that the page of one job says about it."""
     return job_row(job, now) | {
         "command": job.command,
-        "error": job.last_error,
+        "error": _untold(job),
         "attempts": job.attempts,
         "crashes": job.crashes,
         "max_retries": job.max_retries,
@@ -123,6 +123,14 @@ def tries(job: Job) -> str:
 
 def _tags(job: Job) -> list[str]:
     return json.loads(job.tags) if job.tags else []
+
+
+def _untold(job: Job) -> str | None:
+    """The last error, when the sentence on where the job stands does not say all of it."""
+    if job.state not in ("pending", "failed", "dead"):
+        return None
+    is_told = job.state != "pending" and words.ending(job.last_error) == job.last_error
+    return None if is_told else job.last_error
 
 
 def _when(job: Job, now: int) -> tuple[str, int, str]:

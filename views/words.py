@@ -10,6 +10,7 @@ from markupsafe import Markup
 import models
 
 _SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE", 15: "TERM"}
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _ICON = '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
 
 
@@ -30,16 +31,15 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def span(ms: int) -> str:
-    """A length of time in its two largest units: 12 s, 3 min 5 s, 2 h 4 min, 5 d 1 h."""
+def span(ms: int, parts: int = 2) -> str:
+    """A length of time in its largest units: 12 s, 3 min 5 s, 2 h 4 min, 5 d 1 h."""
     s = max(0, ms // 1000)
-    if s < 60:
-        return f"{s} s"
-    if s < 3600:
-        return f"{s // 60} min {s % 60} s"
-    if s < 86_400:
-        return f"{s // 3600} h {s % 3600 // 60} min"
-    return f"{s // 86_400} d {s % 86_400 // 3600} h"
+    largest = next(index for index, (length, _) in enumerate(_UNITS) if s >= length or length == 1)
+    said = []
+    for length, unit in _UNITS[largest : largest + parts]:
+        said.append(f"{s // length} {unit}")
+        s %= length
+    return " ".join(said)
 
 
 def duration(ms: int | None) -> str:
@@ -61,13 +61,13 @@ def ago(instant: int | None, now: int) -> Markup:
     if instant is None:
         return Markup("\N{EN DASH}")
     passed = now - instant
-    return _time(instant, "ago", "just now" if passed < 5000 else f"{_one_unit(passed)} ago")
+    return _time(instant, "ago", "just now" if passed < 5000 else f"{span(passed, 1)} ago")
 
 
 def ahead(instant: int, now: int) -> Markup:
     """How long until then: in 12 s; "now" once it has come."""
     left = instant - now
-    return _time(instant, "ahead", f"in {_one_unit(left + 999)}" if left > 0 else "now")
+    return _time(instant, "ahead", f"in {span(left + 999, 1)}" if left > 0 else "now")
 
 
 def clock(instant: int, now: int) -> Markup:
@@ -101,14 +101,6 @@ def exit_words(code: int | None) -> str:
 def instant(iso: str | None) -> int | None:
     """Milliseconds since 1970 out of ISO 8601."""
     return None if iso is None else int(datetime.fromisoformat(iso).timestamp() * 1000)
-
-
-def _one_unit(ms: int) -> str:
-    s = max(0, ms // 1000)
-    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if s >= length:
-            return f"{s // length} {unit}"
-    return f"{s} s"
 
 
 def _utc(instant: int) -> datetime:

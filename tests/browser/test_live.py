@@ -55,6 +55,22 @@ def test_pause_holds_the_polls_and_going_on_catches_up(site, tab):
     tab.see(tab.page.locator("#jobs tbody tr"))
 
 
+def test_a_lost_connection_is_said_and_found_again(site, tab):
+    tab.open("/jobs")
+    tab.page.context.set_offline(True)
+    expect(tab.page.locator("#live")).to_have_text("Retrying", timeout=10_000)
+    tab.page.context.set_offline(False)
+    expect(tab.page.locator("#live")).to_have_text("Live", timeout=10_000)
+    tab.troubles.clear()
+
+
+def test_times_move_without_asking(site, tab):
+    site.add("echo hi", id="one")
+    tab.open("/jobs/one")
+    enqueued = tab.page.locator("dd time[data-shows=ago]").first
+    expect(enqueued).to_have_text("7 s ago", timeout=15_000)
+
+
 def test_selected_text_is_not_torn_away(site, tab):
     site.add("echo hi", id="one")
     tab.open("/jobs")
