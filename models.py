@@ -221,7 +221,7 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
     )
     _create_private(path)
     db.initialize(opened)
-    _open(opened)
+    opened.connect()
     version = opened.execute_sql("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise Unavailable(
@@ -256,11 +256,6 @@ def _create_private(path: str) -> None:
         pass
     except OSError as error:
         raise Unavailable(f"Cannot create the database {path}: {error.strerror}; choose another place.") from error
-
-
-def _open(opened: Sqlite) -> None:
-    """Connect; the PRAGMAs of a new connection may meet a lock as any statement does."""
-    opened.patiently(lambda: opened.connect(reuse_if_open=True))
 
 
 def _migrate(opened: Sqlite) -> None:

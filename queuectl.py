@@ -64,22 +64,20 @@ def _example(line: str) -> str:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_example("enqueue 'echo hi'"))
 @click.option("--db", metavar="PATH", help="The database. Default: env QUEUECTL_DB, else queue.db beside the program.")
 @click.version_option(VERSION, prog_name="queuectl")
-@click.pass_context
-def cli(ctx: click.Context, db: str | None) -> None:
+def cli(db: str | None) -> None:
     """A queue of shell commands that never loses one."""
-    ctx.obj = db
 
 
-def _connect() -> None:
+def _connect(ctx: click.Context | None = None) -> None:
     import models
 
-    models.connect(click.get_current_context().find_root().obj)
+    models.connect((ctx or click.get_current_context()).find_root().params.get("db"))
 
 
 def _complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from models import Job
 
-    _connect()
+    _connect(ctx)
     found: Any = Job.select(Job.id).where(Job.id.startswith(incomplete)).order_by(Job.pk.desc()).limit(50)
     return [job_id for (job_id,) in found.tuples()]
 
@@ -87,7 +85,7 @@ def _complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -
 def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from engine import queries
 
-    _connect()
+    _connect(ctx)
     return [worker["id"] for worker in queries.workers() if worker["id"].startswith(incomplete)]
 
 
@@ -136,7 +134,7 @@ def _from_words(words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
         import shlex
 
         yield "", {"command": shlex.join(words)}
-    elif words[0].lstrip()[:1] in ("{", "["):
+    elif words[0].lstrip().startswith("{"):
         yield "", spec.parse_json(words[0])
     else:
         yield "", {"command": words[0]}

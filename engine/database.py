@@ -7,13 +7,17 @@ from typing import Any
 
 from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
 
-from engine.errors import Unavailable
+from engine.errors import InvalidInput, Unavailable
 
 
 class Sqlite(SqliteDatabase):
     """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
 
     patience_s = 10.0
+
+    def connect(self, reuse_if_open: bool = False) -> Any:
+        """Open this thread's connection; its first statements may meet a lock as any may."""
+        return self.patiently(super().connect, reuse_if_open)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         return self.patiently(super().execute_sql, sql, params)
@@ -31,6 +35,12 @@ class Sqlite(SqliteDatabase):
                 return act(*args)
             except IntegrityError:
                 raise
+            except UnicodeEncodeError as error:  # half a surrogate: a byte of an argument that is no UTF-8, mostly
+                raise InvalidInput(
+                    "What was given is not text in UTF-8; correct the characters it cannot hold."
+                ) from error
+            except OverflowError as error:
+                raise InvalidInput("A number that was given is too large; give one of at most 18 digits.") from error
             except DatabaseError as error:
                 sentence = str(error)
                 if "locked" not in sentence and "busy" not in sentence:

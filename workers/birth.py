@@ -38,7 +38,8 @@ class Child:
 def fork(worker: Worker, folder: str, host: str) -> Child:
     """Fork the process of this worker. Its locks are held from before it exists; no connection crosses the fork.
 
-    Raises OSError when the system makes no process.
+    The caller's connection is closed and opens again when it is next used. Raises OSError when the system makes
+    no process.
     """
     held = [locks.take(path(folder, worker.pk)) for path in (locks.of_worker, locks.of_jobs)]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -49,7 +50,6 @@ def fork(worker: Worker, folder: str, host: str) -> Child:
         if pid == 0:
             _live(worker.id, host, database, theirs, held)
     finally:
-        db.connect()
         theirs.close()
         for lock in filter(None, held):
             os.close(lock)
