@@ -9,7 +9,7 @@ from flask import Blueprint, Response, render_template, request, url_for
 import models
 from engine import jobs, queries
 from models import STATES, Attempt
-from views import answers, rows, tail
+from views import answers, rows, tail, words
 
 FILTERS = ("state", "text", "queue", "tag")
 STREAMS = ("stdout", "stderr")
@@ -99,7 +99,7 @@ def ask_delete(job_id: str) -> str:
     job = queries.find(job_id)
     return answers.confirm(
         title="Delete this job?",
-        sentence=f"Job {job.id} is removed for good, with its {job.run} runs and all they printed.",
+        sentence=f"Job {job.id} is removed for good, with its {words.plural(job.run, 'run')} and all that was printed.",
         verb="Delete job",
         back=url_for("jobs.show", job_id=job.id),
     )
