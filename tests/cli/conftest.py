@@ -1,0 +1,64 @@
+"""The real command in a process of its own, on a database of its own; no worker outlives its test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Command:
+    """`queuectl` as a script calls it: no terminal, so JSON."""
+
+    def __init__(self, database: Path):
+        self.database = database
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("QUEUECTL_")}
+        self.env["QUEUECTL_DB"] = str(database)
+
+    def run(self, *words: str, stdin: bytes | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, ROOT / "queuectl.py", *words],
+            input=stdin or b"",
+            capture_output=True,
+            env=options.pop("env", self.env),
+            timeout=60,
+            **options,
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def ok(self, *words: str, **options: Any) -> str:
+        done = self.run(*words, **options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.ok(*words))
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [sys.executable, "-u", ROOT / "queuectl.py", *words], stdout=pipe, stderr=pipe, env=self.env, text=True
+        )
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.json("show", job_id)
+
+    def wait_for_state(self, job_id: str, state: str) -> dict[str, Any]:
+        return wait_until(lambda: (job := self.job(job_id))["state"] == state and job, 30, 0.1)
+
+
+@pytest.fixture
+def queuectl(tmp_path):
+    command = Command(tmp_path / "queue.db")
+    yield command
+    command.run("worker", "stop", "--now")
+    assert command.json("worker", "list") == []
