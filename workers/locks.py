@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
+
+ASKING_S = 1.0  # far longer than anyone asks
 
 
 def take(path: str) -> int | None:
     """Lock the file and return its descriptor, which no program inherits; None when someone holds it."""
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
+    give_up_at = time.monotonic() + ASKING_S
+    while not _lock(fd, fcntl.LOCK_EX):
+        # Whoever asks `is_held` shares the lock for an instant; only a holder keeps us from sharing it too.
+        if not _lock(fd, fcntl.LOCK_SH) or time.monotonic() > give_up_at:
+            os.close(fd)
+            return None
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(0.001)
     return fd
 
 
@@ -29,12 +35,17 @@ def is_held(path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _lock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
-    return False
+
+
+def _lock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def forget(*paths: str) -> None:
