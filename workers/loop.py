@@ -171,6 +171,8 @@ class Loop:
         match message.split():
             case []:
                 self._become_orphan()
+            case ["wake"]:
+                self.busy = None  # an answer is waited for, "idle" too: another may have taken the job by now
             case ["drain"]:
                 self.leaving = True
             case ["stop"]:
