@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from codecs import getincrementaldecoder
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, suppress
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -25,28 +28,62 @@ _COMPLETE = "_QUEUECTL_COMPLETE"
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 refused, 2 bad usage or input, 130 interrupted."""
+    _open_output()
     try:
         code = cli.main(argv, prog_name="queuectl", complete_var=_COMPLETE, standalone_mode=False)
         sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else "queuectl"
-        code = _complain(f"{error.format_message()} See '{path} --help'.", 2)
+        code = _complain(f"{error.format_message()} See '{path} --help'.", error.exit_code)
     except click.ClickException as error:
-        code = _complain(error.format_message(), 2)
-    except InvalidInput as error:
-        code = _complain(str(error), 2)
-    except QueueError as error:
-        code = _complain(str(error), 1)
-    except (click.Abort, KeyboardInterrupt):
-        code = _complain("Interrupted.", 130)
-    except BrokenPipeError:  # `queuectl list | head`: nobody reads on, so there is nothing more to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 1
+        code = _complain(error.format_message(), error.exit_code)
+    except _Stopped as error:
+        code = _complain(*error.args)
+    except (QueueError, OSError, click.Abort, KeyboardInterrupt) as error:
+        code = _complain(*_ending(error))
+        if isinstance(error, OSError) and not error.filename:
+            _mute()
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _open_output() -> None:
+    """Print what the terminal's encoding cannot show as "?"; with no standard output at all, print nowhere."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the program runs
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _mute() -> None:
+    """Send what is still to be written nowhere, else Python complains again at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+class _Stopped(Exception):
+    """A command that ended midway. Its arguments: the sentence to say, the exit status."""
+
+
+def _ending(error: BaseException) -> tuple[str, int]:
+    """The sentence and the exit status for what ended a command."""
+    match error:
+        case InvalidInput():
+            return str(error), 2
+        case QueueError():
+            return str(error), 1
+        case BrokenPipeError():  # `queuectl list | head`: nobody reads on, so there is nothing to say
+            return "", 1
+        case OSError():
+            return f"Cannot use {error.filename or 'the standard output'}: {error.strerror}.", 1
+    return "Interrupted.", 130
+
+
 def _complain(sentence: str, code: int) -> int:
-    click.echo(sentence.replace("\n", " "), err=True)
+    """Say one sentence on standard error, none while the shell completes a word. Returns `code`."""
+    if sentence and _COMPLETE not in os.environ:
+        click.echo(sentence.replace("\n", " "), err=True)
     return code
 
 
@@ -119,6 +156,8 @@ def enqueue(payload: tuple[str, ...], path: str | None, **flags: Any) -> None:
     if bool(payload) == bool(path):
         raise click.UsageError("Give a job or --file, one of the two.")
     found = list(_from_file(path) if path else _from_words(payload))
+    if not found:
+        raise InvalidInput(f"There is no job in {_name(path or '')}; write one JSON object a line.")
     given = _given(flags)
     jobs = [(label, job | given | _merged(job, given)) for label, job in found]
     if len(jobs) > 1 and "id" in given:
@@ -146,11 +185,9 @@ def _from_file(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
     text = _read(path)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not lines:
-        raise InvalidInput(f"There is no job in {_name(path)}; write one JSON object a line.")
-    if text.lstrip()[0] == "[":
+    if text.lstrip().startswith("["):
         yield from _from_array(text)
-    elif len(lines) == 1 or not _is_object(lines[0][1]):
+    elif len(lines) == 1 or (lines and not _is_object(lines[0][1])):
         yield "", spec.parse_json(text)
     else:
         for number, line in lines:
@@ -172,9 +209,9 @@ def _from_array(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _read(path: str) -> str:
     try:
         if path == "-":
-            return sys.stdin.buffer.read().decode()
+            return sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin else ""
         with open(path, "rb") as file:
-            return file.read().decode()
+            return file.read().decode("utf-8-sig")
     except OSError as error:
         raise InvalidInput(f"Cannot read {path}: {error.strerror}.") from None
     except UnicodeDecodeError as error:
@@ -241,12 +278,17 @@ def _store(jobs: list[dict[str, Any]], told: bool) -> None:
     stored = 0
     try:
         for batch in _with_progress([jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]):
-            for job_id in enqueue_many(batch):
-                click.echo(f"Enqueued {job_id}")
+            job_ids = enqueue_many(batch)
             stored += len(batch)
-    except QueueError as error:
-        done = f" The first {stored} of {len(jobs)} are stored." if stored else " Nothing was stored."
-        raise type(error)(f"{error}{'' if told else done}") from None
+            click.echo("\n".join(f"Enqueued {job_id}" for job_id in job_ids))
+    except (QueueError, OSError, KeyboardInterrupt) as error:
+        if told:
+            raise
+        sentence, code = _ending(error)
+        if isinstance(error, OSError):
+            _mute()
+        done = f"The first {stored:,} of {len(jobs):,} jobs are stored." if stored else "Nothing was stored."
+        raise _Stopped(f"{sentence} {done}".strip(), code) from None
     if not told:
         click.echo(f"{stored} jobs enqueued.", err=True)
 
@@ -276,7 +318,17 @@ def list_(state: str | None, limit: int | None, as_json: bool | None, **filters:
         _print_array(_first(queries.every(state, **filters), limit))
     else:
         rows = list(_first(queries.every(state, **filters), (limit or 50) + 1))
-        _print_jobs(rows[: limit or 50], more=len(rows) > (limit or 50))
+        _print_jobs(rows[: limit or 50])
+        if len(rows) > (limit or 50):
+            total = "" if filters["text"] or filters["tag"] else f" of {_count(state, filters['queue']):,}"
+            click.echo(f"The newest {limit or 50}{total}; --limit shows more, --json all.")
+
+
+def _count(state: str | None, queue: str | None) -> int:
+    from engine import queries
+
+    counts = queries.counts(queue)
+    return counts[state] if state else sum(counts.values())
 
 
 @cli.command(epilog=_example("show job1"))
@@ -306,42 +358,54 @@ def logs(job_id: str, follow: bool, run: int | None, stream: str) -> None:
     from engine import queries
 
     _connect()
-    if follow:
-        _follow(job_id, stream)
-        return
+    streams = ("stdout", "stderr") if stream == "both" else (stream,)
     attempt = queries.attempt(queries.find(job_id), run)
-    for name in ("stdout", "stderr") if stream == "both" else (stream,):
-        click.echo(queries.output(attempt, name).text(), nl=False, err=stream == "both" and name == "stderr")
+    if follow:
+        _follow(job_id, run, streams)
+        return
+    for name in streams:
+        click.echo(queries.output(attempt, name).text(), nl=False, err=name != streams[0])
 
 
-def _follow(job_id: str, stream: str) -> None:
-    """Print new output about twice a second until the job is final; a new run begins where the old one ended."""
+def _follow(job_id: str, run: int | None, streams: tuple[str, ...]) -> None:
+    """Print new output about three times a second until the job is final, run after run; or until `run` has ended."""
     import time
 
     from engine import queries
 
-    shown: dict[tuple[int, str], int] = {}
+    at = run or max(queries.find(job_id).run, 1)
+    tails = [_Tail() for _ in streams]
     while True:
         job = queries.find(job_id)
-        attempt = queries.attempt(job)
-        for name in ("stdout", "stderr") if stream == "both" else (stream,):
-            if attempt is not None:
-                _print_new(attempt, name, shown, err=stream == "both" and name == "stderr")
-        if job.state in FINAL:
+        attempt = queries.attempt(job, at) if job.run >= at else None
+        ended = attempt is not None and attempt.finished_at is not None
+        for name, tail in zip(streams, tails, strict=True):
+            click.echo(tail.fresh(queries.output(attempt, name), ended), nl=False, err=name != streams[0])
+        if ended and run is None and job.run > at:
+            at, tails = at + 1, [_Tail() for _ in streams]
+        elif job.state in FINAL or (ended and run is not None):
             return
-        time.sleep(0.3)
+        else:
+            time.sleep(0.3)
 
 
-def _print_new(attempt: Any, name: str, shown: dict[tuple[int, str], int], err: bool) -> None:
-    from engine import queries
+class _Tail:
+    """How much of one stream of one run was printed already."""
 
-    output = queries.output(attempt, name)
-    seen = shown.get((attempt.run, name), 0)
-    if output.total > seen:
-        fresh = output.data[-(output.total - seen) :] if output.total - seen < len(output.data) else None
-        text = output.text() if fresh is None else fresh.decode(errors="replace")
-        click.echo(text, nl=False, err=err)
-        shown[attempt.run, name] = output.total
+    def __init__(self) -> None:
+        self.seen = 0
+        self.decoder = getincrementaldecoder("utf-8")("replace")
+
+    def fresh(self, output: Any, ended: bool) -> str:
+        """What was printed since the last call; a character that is only half there waits for the rest of it."""
+        head_end = len(output.data) if output.cut is None else output.cut
+        tail_at = head_end + output.omitted
+        missed = max(0, tail_at - max(self.seen, head_end))
+        data = output.data[self.seen : head_end]
+        gap = f"\n… {missed:,} bytes left out …\n" if missed else ""
+        rest = output.data[head_end + max(0, self.seen - tail_at) :]
+        self.seen = output.total
+        return self.decoder.decode(data) + gap + self.decoder.decode(rest, ended)
 
 
 @cli.command(epilog=_example("wait job1 job2 --timeout 60"))
@@ -457,45 +521,79 @@ def worker_start(count: int, foreground: bool) -> None:
     import workers
 
     _connect()
+    asked = _collect_signals() if foreground else []
     ids = workers.start(count)
     click.echo(f"Started {len(ids)} worker{'s' * (len(ids) > 1)}: {', '.join(ids)}")
     if foreground:
-        _stay_with(ids)
+        _stay_with(ids, asked)
 
 
-def _stay_with(ids: list[str]) -> None:
-    """Tell what becomes of these workers until all have ended; the first signal drains them, the second stops them."""
+def _collect_signals() -> list[int]:
+    """From here on TERM and INT end nothing: each is added to the list, for the loop to heed."""
     import signal
 
-    import workers
-
-    orders: Iterator[Callable[[str], Any]] = iter((workers.drain, workers.stop))
-
-    def on_signal(*_: Any) -> None:
-        order = next(orders, workers.stop)
-        for worker_id in workers.wait_ended(ids, 0):
-            order(worker_id)
-
+    asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    _watch(ids)
+        signal.signal(number, lambda number, _: asked.append(number))
+    return asked
 
 
-def _watch(ids: list[str]) -> None:
-    """Print each change of these workers' status until all have ended."""
+def _stay_with(ids: list[str], asked: list[int]) -> None:
+    """Tell what becomes of these workers until all have ended; the first signal drains them, the next stop them."""
     import workers
+    from engine.errors import NotFound
+
+    heeded = 0
+    for left in _watch(ids):
+        if len(asked) == heeded:
+            continue
+        order = workers.drain if not heeded and len(asked) == 1 else workers.stop
+        heeded = len(asked)
+        for worker_id in left:
+            with suppress(NotFound):  # it has just ended
+                order(worker_id)
+
+
+def _watch(ids: list[str]) -> Iterator[list[str]]:
+    """Show these workers until all have ended, a table that changes on a terminal, else a line a change.
+
+    Yields the ids that are left, several times a second.
+    """
+    import workers
+
+    with closing(_live_table() if sys.stdout.isatty() else _changes()) as show:
+        next(show)
+        left = ids
+        while left:
+            left = workers.wait_ended(ids, 0.2)
+            show.send(_rows_of(ids))
+            yield left
+
+
+def _rows_of(ids: list[str]) -> list[dict[str, Any]]:
     from engine import queries
 
+    found = {row["id"]: row for row in queries.workers() + queries.workers(ended=True, limit=1000)}
+    return [found[worker_id] for worker_id in ids if worker_id in found]
+
+
+def _changes() -> Generator[None, list[dict[str, Any]], None]:
     told: dict[str, str] = {}
     while True:
-        left = workers.wait_ended(ids, 0.2)
-        for row in [*queries.workers(), *queries.workers(ended=True)]:
+        for row in (yield):
             status = f"{row['status']} with {row['current_job_id']}" if row["current_job_id"] else row["status"]
-            if row["id"] in ids and told.get(row["id"]) != status:
+            if told.get(row["id"]) != status:
                 told[row["id"]] = status
                 click.echo(f"{row['id']}: {status}")
-        if not left:
-            return
+
+
+def _live_table() -> Generator[None, list[dict[str, Any]], None]:
+    from rich.live import Live
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            rows = yield
+            live.update(_workers_table(rows), refresh=True)
 
 
 @worker.command("stop", epilog=_example("worker stop --now"))
@@ -526,9 +624,10 @@ def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
     if not wait:
         return
     try:
-        _watch(ids)
+        for _ in _watch(ids):
+            pass
     except KeyboardInterrupt:
-        raise click.ClickException("No longer waiting; the workers still end. See 'queuectl worker list'.") from None
+        raise _Stopped("No longer waiting; the workers still end. See 'queuectl worker list'.", 130) from None
     click.echo("All stopped.")
 
 
@@ -630,15 +729,19 @@ def _wants_json(asked: bool | None) -> bool:
     return not sys.stdout.isatty() if asked is None else asked
 
 
+def _dumped(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
+
+
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    click.echo(_dumped(value, indent=2))
 
 
 def _print_array(rows: Iterable[Any]) -> None:
     """A JSON array written row by row, so that a million jobs need no memory."""
     separator = "["
     for row in rows:
-        click.echo(separator + "\n" + json.dumps(row, ensure_ascii=False), nl=False)
+        click.echo(separator + "\n" + _dumped(row), nl=False)
         separator = ","
     click.echo("[]" if separator == "[" else "\n]")
 
@@ -668,9 +771,18 @@ def _coloured(state: str) -> Any:
     return Text(state, style=_COLOURS.get(state, ""))
 
 
+# A command may hold codes that would steer the terminal: all but tab and newline are shown as pictures of them.
+_VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | dict.fromkeys(range(127, 160), "�")
+
+
 def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+
+    Console().print(_made_table(columns, rows, numbers))
+
+
+def _made_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> Any:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
@@ -679,11 +791,11 @@ def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple
         justify: Any = "right" if number in numbers else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=column not in _LONG)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-    Console().print(table)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell).translate(_VISIBLE)) for cell in row))
+    return table
 
 
-def _print_jobs(jobs: list[dict[str, Any]], more: bool) -> None:
+def _print_jobs(jobs: list[dict[str, Any]]) -> None:
     if not jobs:
         click.echo("No jobs.")
         return
@@ -699,8 +811,6 @@ def _print_jobs(jobs: list[dict[str, Any]], more: bool) -> None:
         for job in jobs
     ]
     _table(columns, rows)
-    if more:
-        click.echo(f"Only the newest {len(jobs)}; --limit shows more, --json all.")
 
 
 def _print_job(job: dict[str, Any]) -> None:
@@ -719,8 +829,14 @@ def _print_workers(rows: list[dict[str, Any]]) -> None:
     if not rows:
         click.echo("No workers are running; start some with 'queuectl worker start --count 2'.")
         return
+    from rich.console import Console
+
+    Console().print(_workers_table(rows))
+
+
+def _workers_table(rows: list[dict[str, Any]]) -> Any:
     columns = ("id", "status", "pid", "current_job_id", "started_at", "reason")
-    _table(columns, [tuple(_shown(row[name]) for name in columns) for row in rows])
+    return _made_table(columns, [tuple(_shown(row[name]) for name in columns) for row in rows])
 
 
 def _shown(value: Any) -> str:

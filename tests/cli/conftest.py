@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,32 @@ class Command:
 
     def wait_for_state(self, job_id: str, state: str) -> dict[str, Any]:
         return wait_until(lambda: (job := self.job(job_id))["state"] == state and job, 30, 0.1)
+
+
+def on_terminal(queuectl: Command, *words: str) -> str:
+    """What the command shows on a terminal."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen([sys.executable, ROOT / "queuectl.py", *words], stdout=child, env=queuectl.env)
+    said = all_of(parent, child)
+    assert process.wait() == 0
+    return said
+
+
+def all_of(parent: int, child: int) -> str:
+    """All that is written to the terminal until its last writer has closed it."""
+    os.close(child)
+    said = b""
+    while chunk := _read(parent):
+        said += chunk
+    os.close(parent)
+    return said.decode()
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 65536)
+    except OSError:  # the other end of a pty is closed
+        return b""
 
 
 @pytest.fixture

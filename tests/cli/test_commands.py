@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -12,7 +12,8 @@ import click
 import pytest
 
 import queuectl as program
-from tests.cli.conftest import ROOT
+from engine.output import Output
+from tests.cli.conftest import ROOT, all_of, on_terminal
 from tests.support import wait_until
 
 JOB_KEYS = [
@@ -81,29 +82,60 @@ def test_without_json_wanted_a_table_is_printed(queuectl):
 
 def test_a_terminal_gets_a_table_and_json_when_asked(queuectl):
     queuectl.ok("enqueue", "--id", "job1", "echo hi")
-    assert "attempts" in _on_terminal(queuectl, "list")
-    assert json.loads(_on_terminal(queuectl, "list", "--json"))[0]["id"] == "job1"
-    assert "meaning" in _on_terminal(queuectl, "config", "get")
-    assert "pending" in _on_terminal(queuectl, "status")
+    assert "attempts" in on_terminal(queuectl, "list")
+    assert json.loads(on_terminal(queuectl, "list", "--json"))[0]["id"] == "job1"
+    assert "meaning" in on_terminal(queuectl, "config", "get")
+    assert "pending" in on_terminal(queuectl, "status")
 
 
-def _on_terminal(queuectl, *words: str) -> str:
-    parent, child = pty.openpty()
-    process = subprocess.Popen([sys.executable, ROOT / "queuectl.py", *words], stdout=child, env=queuectl.env)
-    os.close(child)
-    said = b""
-    while chunk := _read(parent):
-        said += chunk
-    assert process.wait() == 0
-    os.close(parent)
-    return said.decode()
+def test_a_command_cannot_steer_the_terminal_that_lists_it(queuectl):
+    queuectl.ok("enqueue", "echo \x1b]0;title\x07 \x9b31m")
+    said = on_terminal(queuectl, "list")
+    assert "\x1b]0;" not in said
+    assert "\x9b" not in said
+    assert "␛]0;title␇" in said
 
 
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, 65536)
-    except OSError:  # the other end of a pty is closed
-        return b""
+def test_a_long_table_says_how_many_there_are_in_all(queuectl):
+    queuectl.ok("enqueue", "--file", "-", stdin=b'{"command": "true"}\n' * 60)
+    queuectl.ok("enqueue", "--queue", "other", "true")
+    assert "The newest 50 of 61;" in queuectl.ok("list", "--no-json")
+    assert "The newest 5 of 60;" in queuectl.ok("list", "--no-json", "--queue", "default", "--limit", "5")
+    assert "newest" not in queuectl.ok("list", "--no-json", "--limit", "61")
+
+
+@pytest.mark.parametrize("path", [(), ("dlq",), ("worker",), ("config",)], ids=" ".join)
+def test_a_group_without_a_command_shows_its_help(queuectl, path):
+    done = queuectl.run(*path)
+    assert done.returncode == 2
+    assert "Commands:\n" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["list"], ["list", "--no-json"], ["enqueue", "true"], ["--help"]], ids=" ".join)
+def test_an_output_that_cannot_be_written_is_told_in_one_line(queuectl, words):
+    queuectl.ok("enqueue", "true")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, ROOT / "queuectl.py", *words], stdout=full, stderr=subprocess.PIPE, env=queuectl.env
+        )
+    assert done.returncode == 1
+    assert _one_line(done.stderr.decode())
+
+
+def test_without_any_output_the_work_is_done(queuectl):
+    for words in ("enqueue true", "list", "list --no-json"):
+        done = subprocess.run(
+            f"{sys.executable} '{ROOT}/queuectl.py' {words} >&-", shell=True, capture_output=True, env=queuectl.env
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert len(queuectl.json("list")) == 1
+
+
+def test_a_terminal_that_knows_only_ascii_gets_json_all_the_same(queuectl):
+    queuectl.ok("enqueue", "echo é €")
+    ascii_only = queuectl.env | {"PYTHONIOENCODING": "ascii"}
+    assert json.loads(queuectl.run("list", env=ascii_only).stdout)[0]["command"] == "echo é €"
+    assert "echo ? ?" in queuectl.run("list", "--no-json", env=ascii_only).stdout
 
 
 # --- enqueue
@@ -138,7 +170,9 @@ def test_flags_win_over_the_payload_and_variables_are_added(queuectl):
         ('{"command": "echo 1"}', 1),
         ('{\n  "command": "echo 1",\n  "priority": 2\n}\n', 1),
         ('{"command": "echo 1"}\n\n{"command": "echo 2"}\n', 2),
+        ('{"command": "echo 1"}\r\n{"command": "echo 2"}\r\n', 2),
         ('[{"command": "echo 1"}, {"command": "echo 2"}, {"command": "echo 3"}]', 3),
+        ('\ufeff{"command": "echo 1"}', 1),
     ],
 )
 def test_a_file_may_hold_one_object_lines_or_an_array(queuectl, tmp_path, content, count):
@@ -163,6 +197,7 @@ def test_thousands_of_lines_are_stored_and_told(queuectl):
         ('{"command": "true"}\nnot json', "line 2: Not valid JSON"),
         ('{"id": "a", "command": "true"}\n{"id": "a", "command": "true"}', "line 2: id a was given in line 1"),
         ('[{"command": "true"}, 5]', "job 2: must be a JSON object"),
+        ('[{"command": "true"}, {"command": "true", "cwd": "here"}]', "job 2: cwd"),
     ],
 )
 def test_a_file_with_a_mistake_names_its_line_and_stores_nothing(queuectl, content, place):
@@ -171,6 +206,49 @@ def test_a_file_with_a_mistake_names_its_line_and_stores_nothing(queuectl, conte
     assert done.stderr.startswith(place)
     assert "Nothing was stored." in done.stderr
     assert queuectl.json("list") == []
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n", b"[]"])
+def test_a_file_without_a_job_is_a_mistake(queuectl, content):
+    done = queuectl.run("enqueue", "--file", "-", stdin=content)
+    assert done.returncode == 2
+    assert done.stderr.startswith("There is no job in standard input;")
+
+
+def test_an_import_that_stops_midway_says_how_far_it_came(queuectl):
+    lines = [json.dumps({"id": f"n{number}", "command": "true"}) for number in range(2500)]
+    queuectl.ok("enqueue", "--id", "n2100", "true")
+    done = queuectl.run("enqueue", "--file", "-", stdin="\n".join(lines).encode())
+    assert done.returncode == 1
+    assert done.stderr.startswith("There is a job n2100 already;")
+    assert done.stderr.endswith("The first 2,000 of 2,500 jobs are stored.\n")
+    assert queuectl.json("status")["jobs"]["pending"] == 2001
+
+
+def test_an_import_whose_reader_leaves_says_how_far_it_came(queuectl, tmp_path):
+    file = tmp_path / "jobs.jsonl"
+    file.write_text('{"command": "true"}\n' * 20_000)
+    done = subprocess.run(
+        f"{sys.executable} '{ROOT}/queuectl.py' enqueue --file '{file}' | head -n 1",
+        shell=True,
+        capture_output=True,
+        env=queuectl.env,
+    )
+    told = re.fullmatch(r"The first ([0-9,]+) of 20,000 jobs are stored.\n", done.stderr.decode())
+    assert told
+    assert queuectl.json("status")["jobs"]["pending"] == int(told[1].replace(",", ""))
+
+
+def test_many_jobs_show_a_progress_bar_on_a_terminal(queuectl, tmp_path):
+    file = tmp_path / "jobs.jsonl"
+    file.write_text('{"command": "true"}\n' * 3000)
+    parent, child = pty.openpty()
+    words = [sys.executable, ROOT / "queuectl.py", "enqueue", "--file", file]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=child, env=queuectl.env)
+    said = all_of(parent, child)
+    assert process.wait() == 0
+    assert "Enqueueing" in said
+    assert "100%" in said
 
 
 @pytest.mark.parametrize(
@@ -294,6 +372,53 @@ def test_logs_follow_prints_as_the_job_runs_and_ends_with_it(queuectl, tmp_path)
     assert (said, complained) == ("two\n", "no\n")
 
 
+def test_logs_follow_goes_from_run_to_run(queuectl):
+    queuectl.ok("config", "set", "backoff_base", "1")
+    queuectl.ok("enqueue", "--id", "twice", "--max-retries", "1", "echo try $QUEUECTL_ATTEMPT; exit 1")
+    follow = queuectl.start("logs", "twice", "--follow", "--stream", "stdout")
+    queuectl.ok("worker", "start")
+    assert follow.communicate(timeout=30)[0] == "try 1\ntry 2\n"
+    assert follow.returncode == 0
+    assert queuectl.ok("logs", "twice", "--follow", "--run", "1") == "try 1\n"
+    assert queuectl.run("logs", "twice", "--follow", "--run", "3").returncode == 1
+
+
+def test_what_logs_follow_prints_is_whole_however_the_output_comes():
+    tail = program._Tail()
+    said = [
+        tail.fresh(Output(b"one \xe2\x82", 6), False),
+        tail.fresh(Output(b"one \xe2\x82\xac two", 11), False),
+        tail.fresh(Output(b"one \xe2" + b"end", 30, 5), False),
+        tail.fresh(Output(b"one \xe2" + b"nd!", 31, 5), True),
+    ]
+    assert said == ["one ", "€ two", "\n… 16 bytes left out …\nend", "!"]
+
+
+def test_wait_has_the_verdict_of_a_cancelled_job_and_of_one_ended_by_a_signal(queuectl):
+    queuectl.ok("enqueue", "--id", "off", "true")
+    queuectl.ok("cancel", "off")
+    assert queuectl.run("wait", "off").returncode == 1
+    queuectl.ok("enqueue", "--id", "killed", "--max-retries", "0", "kill -9 $$")
+    queuectl.ok("worker", "start")
+    assert queuectl.run("wait", "killed").returncode == 1
+
+
+def test_retry_puts_a_cancelled_job_back(queuectl):
+    queuectl.ok("enqueue", "--id", "job1", "true")
+    queuectl.ok("cancel", "job1")
+    queuectl.ok("retry", "job1")
+    assert queuectl.job("job1")["state"] == "pending"
+
+
+def test_lists_are_filtered_by_queue_tag_and_text(queuectl):
+    queuectl.ok("enqueue", "--id", "a", "--queue", "mail", "--tag", "nightly", "echo one")
+    queuectl.ok("enqueue", "--id", "b", "echo two")
+    for words in (["--queue", "mail"], ["--tag", "nightly"], ["--text", "one"], ["--state", "pending", "--text", "a"]):
+        assert [job["id"] for job in queuectl.json("list", *words)] == ["a"]
+    assert [job["id"] for job in queuectl.json("list", "--limit", "1")] == ["b"]
+    assert queuectl.json("list", "--tag", "night") == []
+
+
 def test_logs_of_an_earlier_run_can_be_read(queuectl):
     queuectl.ok("config", "set", "backoff_base", "1")
     queuectl.ok("enqueue", "--id", "twice", "--max-retries", "1", "echo try $QUEUECTL_ATTEMPT; exit 1")
@@ -353,3 +478,19 @@ def test_ids_are_completed(queuectl):
     queuectl.ok("enqueue", "--id", "alpha1", "true")
     asked = {"_QUEUECTL_COMPLETE": "bash_complete", "COMP_WORDS": "queuectl show al", "COMP_CWORD": "2"}
     assert queuectl.run(env=queuectl.env | asked).stdout == "plain,alpha1\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("queuectl list --state p", ["pending", "processing"]),
+        ("queuectl config set backoff", ["backoff_base", "backoff_jitter"]),
+        ("queuectl worker st", ["start", "stop"]),
+        ("queuectl --db /no/such/folder/x show a", []),
+    ],
+)
+def test_states_keys_and_commands_are_completed_and_trouble_is_silent(queuectl, line, found):
+    asked = {"_QUEUECTL_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    done = queuectl.run(env=queuectl.env | asked)
+    assert [word.removeprefix("plain,") for word in done.stdout.split()] == found
+    assert done.stderr == ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from datetime import datetime
 
-from tests.cli.conftest import ROOT
+from tests.cli.conftest import ROOT, on_terminal
 from tests.support import wait_until
 
 
@@ -24,8 +25,15 @@ def test_a_failing_job_backs_off_two_and_four_seconds_and_is_dead_after_three_at
     assert queuectl.run("wait", "bad1").returncode == 1
     (job,) = queuectl.json("dlq", "list")
     assert (job["id"], job["attempts"], job["state"], job["return_code"]) == ("bad1", 3, "dead", 1)
-    ends = sorted((run["started_at"], run["finished_at"]) for run in queuectl.job("bad1")["runs"])
-    assert len(ends) == 3
+    first, second, third = sorted(
+        (_s(run["started_at"]), _s(run["finished_at"])) for run in queuectl.job("bad1")["runs"]
+    )
+    assert second[0] - first[1] >= 2
+    assert third[0] - second[1] >= 4
+
+
+def _s(instant: str) -> float:
+    return datetime.fromisoformat(instant).timestamp()
 
 
 def test_jobs_of_several_workers_run_once_each(queuectl, tmp_path):
@@ -34,6 +42,16 @@ def test_jobs_of_several_workers_run_once_each(queuectl, tmp_path):
     queuectl.ok("worker", "start", "--count", "3")
     queuectl.ok("wait", "s0", "s1", "s2")
     assert sorted((tmp_path / "ran").read_text().split()) == ["s0", "s1", "s2"]
+
+
+def test_three_jobs_of_two_seconds_run_side_by_side(queuectl):
+    for number in range(3):
+        queuectl.ok("enqueue", "--id", f"s{number}", "sleep 2")
+    queuectl.ok("worker", "start", "--count", "3")
+    queuectl.ok("wait", "s0", "s1", "s2")
+    runs = [queuectl.job(f"s{number}")["runs"] for number in range(3)]
+    assert [len(of_one) for of_one in runs] == [1, 1, 1]
+    assert max(run["started_at"] for (run,) in runs) < min(run["finished_at"] for (run,) in runs)
 
 
 def test_a_command_that_does_not_exist_ends_in_the_dlq_and_the_worker_lives_on(queuectl):
@@ -104,6 +122,43 @@ def test_a_foreground_start_stays_and_term_drains_it(queuectl, tmp_path):
     assert attached.returncode == 0
     assert "w1: stopped" in said
     assert queuectl.job("held")["state"] == "completed"
+
+
+def test_an_interrupted_worker_stop_leaves_its_wish(queuectl, tmp_path):
+    gate = tmp_path / "gate"
+    queuectl.ok("enqueue", "--id", "held", f"until [ -e {gate} ]; do sleep 0.05; done")
+    queuectl.ok("worker", "start")
+    queuectl.wait_for_state("held", "processing")
+    stop = queuectl.start("worker", "stop")
+    assert stop.stdout.readline() == "Draining w1\n"
+    stop.send_signal(signal.SIGINT)
+    _, complained = stop.communicate(timeout=30)
+    assert stop.returncode == 130
+    assert complained.startswith("No longer waiting; the workers still end.")
+    gate.touch()
+    wait_until(lambda: queuectl.json("worker", "list") == [])
+    assert queuectl.job("held")["state"] == "completed"
+
+
+def test_the_second_signal_to_a_foreground_start_gives_the_job_back(queuectl):
+    queuectl.ok("enqueue", "--id", "long", "sleep 60")
+    attached = queuectl.start("worker", "start", "--foreground")
+    queuectl.wait_for_state("long", "processing")
+    attached.send_signal(signal.SIGINT)
+    wait_until(lambda: queuectl.json("worker", "list")[0]["status"] == "draining")
+    attached.send_signal(signal.SIGINT)
+    attached.communicate(timeout=30)
+    assert attached.returncode == 0
+    job = queuectl.job("long")
+    assert (job["state"], job["attempts"]) == ("pending", 0)
+
+
+def test_worker_stop_on_a_terminal_shows_a_table_that_lives(queuectl):
+    queuectl.ok("worker", "start", "--count", "2")
+    said = on_terminal(queuectl, "worker", "stop")
+    assert "w2" in said
+    assert "stopped" in said
+    assert said.endswith("All stopped.\r\n")
 
 
 def test_a_foreground_start_ends_when_another_terminal_stops_the_workers(queuectl):
