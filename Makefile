@@ -1,7 +1,7 @@
 # `make run` and `make test` are all a fresh machine needs; each does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install dev lint format bench screenshots lock clean
+.PHONY: help run test install dev lint format bench chaos screenshots lock clean
 
 SHELL := /bin/sh
 # The interpreter of .venv, by a relative path: the folder may have a space in its name.
@@ -36,6 +36,9 @@ format: dev ## Write the code in the one style
 
 bench: dev ## Measure how fast the queue is
 	@$(python) -m benchmarks $(ARGS)
+
+chaos: dev ## Kill at random for some minutes and prove that no job is lost (ARGS="--seed 1")
+	@$(python) -m tests.chaos --panel $(ARGS)
 
 screenshots: dev ## Take the pictures of the panel for the docs
 	@sh scripts/setup_browser.sh

@@ -1,0 +1,84 @@
+"""Find and signal the processes of one database, by /proc alone: the engine is not asked."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+SUPERVISOR = "queuectl-super"
+WORKER = "queuectl-w"
+
+
+class Process(NamedTuple):
+    pid: int
+    name: str
+
+
+def ours(database: str) -> list[Process]:
+    """The supervisors and workers of this database that live (workers that are being born are left out)."""
+    mark = f"QUEUECTL_DB={database}".encode()
+    named = (Process(pid, name_of(pid)) for pid in _pids())
+    return [found for found in named if found.name.startswith("queuectl-") and mark in environ(found.pid)]
+
+
+def supervisors(found: list[Process]) -> list[Process]:
+    return [process for process in found if process.name == SUPERVISOR]
+
+
+def workers(found: list[Process]) -> list[Process]:
+    return [process for process in found if process.name.startswith(WORKER)]
+
+
+def marked(instance: str) -> list[int]:
+    """The processes of jobs of this database."""
+    mark = f"QUEUECTL_RUN={instance}-".encode()
+    return [pid for pid in _pids() if any(entry.startswith(mark) for entry in environ(pid))]
+
+
+def holders(folder: str) -> list[int]:
+    """The processes that have a file below this folder open, ours excepted."""
+    return [pid for pid in _pids() if pid != os.getpid() and any(path.startswith(folder) for path in _open(pid))]
+
+
+def environ(pid: int) -> list[bytes]:
+    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+        return file.read().split(b"\0")
+    return []
+
+
+def name_of(pid: int) -> str:
+    """What ps calls it; empty when it is gone or dead already."""
+    with suppress(OSError), open(f"/proc/{pid}/stat") as file:
+        name, _, rest = file.read().partition("(")[2].rpartition(")")
+        return "" if rest.split()[0] in "ZX" else name
+    return ""
+
+
+def send(process: Process, number: int) -> int | None:
+    """Signal it if it still is what it was; the instant (ms since 1970) just before, None when it is gone."""
+    with suppress(OSError):
+        handle = os.pidfd_open(process.pid)
+        try:
+            if name_of(process.pid) == process.name:
+                at = time.time_ns() // 1_000_000
+                signal.pidfd_send_signal(handle, number)
+                return at
+        finally:
+            os.close(handle)
+    return None
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _open(pid: int) -> list[str]:
+    paths = []
+    with suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                paths.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return paths
