@@ -13,10 +13,13 @@ from codecs import getincrementaldecoder
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from io import TextIOWrapper
+from itertools import islice
 from typing import Any
 
 import click
 
+from cli import printing
+from cli.options import connect, example, json_option
 from engine.errors import InvalidInput, QueueError
 
 VERSION = "0.1.0"
@@ -94,27 +97,17 @@ class _Group(click.Group):
         return list(self.commands)
 
 
-def _example(line: str) -> str:
-    return f"\b\nExample:\n  queuectl {line}"
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_example("enqueue 'echo hi'"))
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=example("enqueue 'echo hi'"))
 @click.option("--db", metavar="PATH", help="The database. Default: env QUEUECTL_DB, else queue.db beside the program.")
 @click.version_option(VERSION, prog_name="queuectl")
 def cli(db: str | None) -> None:
     """A queue of shell commands that never loses one."""
 
 
-def _connect(ctx: click.Context | None = None) -> None:
-    import models
-
-    models.connect((ctx or click.get_current_context()).find_root().params.get("db"))
-
-
 def _complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from models import Job
 
-    _connect(ctx)
+    connect(ctx)
     found: Any = Job.select(Job.id).where(Job.id.startswith(incomplete)).order_by(Job.pk.desc()).limit(50)
     return [job_id for (job_id,) in found.tuples()]
 
@@ -122,7 +115,7 @@ def _complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -
 def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from engine import queries
 
-    _connect(ctx)
+    connect(ctx)
     return [worker["id"] for worker in queries.workers() if worker["id"].startswith(incomplete)]
 
 
@@ -132,14 +125,13 @@ def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return [name for name in KEYS if name.startswith(incomplete)]
 
 
-_json_option = click.option("--json/--no-json", "as_json", default=None, help="JSON or a table. Default: by terminal.")
 _job_id = click.argument("job_id", metavar="ID", shell_complete=_complete_ids)
 
 
 # --- jobs
 
 
-@cli.command(epilog=_example('enqueue \'{"id": "job1", "command": "echo Hello World", "max_retries": 3}\''))
+@cli.command(epilog=example('enqueue \'{"id": "job1", "command": "echo Hello World", "max_retries": 3}\''))
 @click.argument("payload", nargs=-1, metavar="[JSON | COMMAND | -- PROGRAM ARG...]")
 @click.option("--file", "path", metavar="FILE", help="Take the jobs from a file of JSON or JSON lines; - is stdin.")
 @click.option("--id", "job_id", help="The job's id; made up when left out.")
@@ -274,7 +266,7 @@ def _check(jobs: list[tuple[str, dict[str, Any]]]) -> None:
 def _store(jobs: list[dict[str, Any]], told: bool) -> None:
     from engine.jobs import enqueue_many
 
-    _connect()
+    connect()
     stored = 0
     try:
         for batch in _with_progress([jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]):
@@ -302,23 +294,23 @@ def _with_progress(batches: list[Any]) -> Iterable[Any]:
     return track(batches, description="Enqueueing", console=Console(stderr=True))
 
 
-@cli.command("list", epilog=_example("list --state pending"))
+@cli.command("list", epilog=example("list --state pending"))
 @click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
 @click.option("--queue", help="Only jobs of this queue.")
 @click.option("--tag", help="Only jobs with this tag.")
 @click.option("--text", help="Only jobs with this text in the id or the command.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many. Default: all as JSON, 50 in a table.")
-@_json_option
+@json_option
 def list_(state: str | None, limit: int | None, as_json: bool | None, **filters: str | None) -> None:
     """List jobs, newest first."""
     from engine import queries
 
-    _connect()
-    if _wants_json(as_json):
-        _print_array(_first(queries.every(state, **filters), limit))
+    connect()
+    if printing.wants_json(as_json):
+        printing.show_array(islice(queries.every(state, **filters), limit))
     else:
-        rows = list(_first(queries.every(state, **filters), (limit or 50) + 1))
-        _print_jobs(rows[: limit or 50])
+        rows = list(islice(queries.every(state, **filters), (limit or 50) + 1))
+        printing.show_jobs(rows[: limit or 50])
         if len(rows) > (limit or 50):
             total = "" if filters["text"] or filters["tag"] else f" of {_count(state, filters['queue']):,}"
             click.echo(f"The newest {limit or 50}{total}; --limit shows more, --json all.")
@@ -331,24 +323,24 @@ def _count(state: str | None, queue: str | None) -> int:
     return counts[state] if state else sum(counts.values())
 
 
-@cli.command(epilog=_example("show job1"))
+@cli.command(epilog=example("show job1"))
 @_job_id
-@_json_option
+@json_option
 def show(job_id: str, as_json: bool | None) -> None:
     """Show one job: its fields, its runs, what it printed."""
     from engine import queries
 
-    _connect()
+    connect()
     job = queries.find(job_id)
     shown = queries.as_json(job, queries.attempt(job))
     shown["runs"] = [queries.attempt_as_json(run) for run in queries.attempts(job)]
-    if _wants_json(as_json):
-        _print_json(shown)
+    if printing.wants_json(as_json):
+        printing.show_json(shown)
     else:
-        _print_job(shown)
+        printing.show_job(shown)
 
 
-@cli.command(epilog=_example("logs job1 --follow"))
+@cli.command(epilog=example("logs job1 --follow"))
 @_job_id
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @click.option("--attempt", "--run", "run", type=click.IntRange(1), help="Which run. Default: the newest.")
@@ -357,7 +349,7 @@ def logs(job_id: str, follow: bool, run: int | None, stream: str) -> None:
     """Print what a job printed."""
     from engine import queries
 
-    _connect()
+    connect()
     streams = ("stdout", "stderr") if stream == "both" else (stream,)
     attempt = queries.attempt(queries.find(job_id), run)
     if follow:
@@ -408,7 +400,7 @@ class _Tail:
         return self.decoder.decode(data) + gap + self.decoder.decode(rest, ended)
 
 
-@cli.command(epilog=_example("wait job1 job2 --timeout 60"))
+@cli.command(epilog=example("wait job1 job2 --timeout 60"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=_complete_ids)
 @click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds, with status 124.")
 def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
@@ -417,7 +409,7 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
 
     from engine import queries
 
-    _connect()
+    connect()
     give_up_at = None if timeout is None else time.monotonic() + timeout
     while True:
         jobs = [queries.find(job_id) for job_id in job_ids]
@@ -438,35 +430,35 @@ def _verdict(jobs: list[Any]) -> int:
     return 1 if failed else 0
 
 
-@cli.command(epilog=_example("retry job1"))
+@cli.command(epilog=example("retry job1"))
 @_job_id
 def retry(job_id: str) -> None:
     """Put a failed, dead or cancelled job back to pending."""
     from engine import jobs
 
-    _connect()
+    connect()
     jobs.retry(job_id)
     click.echo(f"{job_id} is pending again.")
 
 
-@cli.command(epilog=_example("cancel job1"))
+@cli.command(epilog=example("cancel job1"))
 @_job_id
 def cancel(job_id: str) -> None:
     """Cancel a job; a running command is stopped."""
     from engine import jobs
 
-    _connect()
+    connect()
     state = jobs.cancel(job_id)
     click.echo(f"{job_id} is cancelled." if state == "cancelled" else f"{job_id} is being stopped.")
 
 
-@cli.command(epilog=_example("delete job1"))
+@cli.command(epilog=example("delete job1"))
 @_job_id
 def delete(job_id: str) -> None:
     """Delete a job that is not running, with its history."""
     from engine import jobs
 
-    _connect()
+    connect()
     jobs.delete(job_id)
     click.echo(f"{job_id} is deleted.")
 
@@ -474,13 +466,13 @@ def delete(job_id: str) -> None:
 # --- the dead letter queue
 
 
-@cli.group(cls=_Group, epilog=_example("dlq list"))
+@cli.group(cls=_Group, epilog=example("dlq list"))
 def dlq() -> None:
     """The dead letter queue: jobs that failed after their last retry."""
 
 
-@dlq.command("list", epilog=_example("dlq list"))
-@_json_option
+@dlq.command("list", epilog=example("dlq list"))
+@json_option
 def dlq_list(as_json: bool | None) -> None:
     """List the dead jobs."""
     click.get_current_context().invoke(
@@ -488,7 +480,7 @@ def dlq_list(as_json: bool | None) -> None:
     )
 
 
-@dlq.command("retry", epilog=_example("dlq retry job1"))
+@dlq.command("retry", epilog=example("dlq retry job1"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, shell_complete=_complete_ids)
 @click.option("--all", "every", is_flag=True, help="All that are dead now.")
 def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
@@ -497,7 +489,7 @@ def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
 
     if bool(job_ids) == every:
         raise click.UsageError("Give the ids of the jobs, or --all.")
-    _connect()
+    connect()
     if every:
         click.echo(f"{dlq.retry_all()} jobs are pending again.")
     for job_id in job_ids:
@@ -508,19 +500,19 @@ def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
 # --- workers
 
 
-@cli.group(cls=_Group, epilog=_example("worker start --count 3"))
+@cli.group(cls=_Group, epilog=example("worker start --count 3"))
 def worker() -> None:
     """Start, drain and stop the worker processes."""
 
 
-@worker.command("start", epilog=_example("worker start --count 3"))
+@worker.command("start", epilog=example("worker start --count 3"))
 @click.option("--count", type=int, default=1, show_default=True, help="How many more.")
 @click.option("--foreground", is_flag=True, help="Stay attached: TERM or INT drains them, twice stops them.")
 def worker_start(count: int, foreground: bool) -> None:
     """Start workers in the background."""
     import workers
 
-    _connect()
+    connect()
     asked = _collect_signals() if foreground else []
     ids = workers.start(count)
     click.echo(f"Started {len(ids)} worker{'s' * (len(ids) > 1)}: {', '.join(ids)}")
@@ -593,10 +585,10 @@ def _live_table() -> Generator[None, list[dict[str, Any]], None]:
     with Live(auto_refresh=False) as live:
         while True:
             rows = yield
-            live.update(_workers_table(rows), refresh=True)
+            live.update(printing.workers_table(rows), refresh=True)
 
 
-@worker.command("stop", epilog=_example("worker stop --now"))
+@worker.command("stop", epilog=example("worker stop --now"))
 @click.argument("worker_id", metavar="[ID]", required=False, shell_complete=_complete_workers)
 @click.option("--now", is_flag=True, help="End the running commands and give their jobs back.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until they have ended.")
@@ -605,7 +597,7 @@ def worker_stop(worker_id: str | None, now: bool, no_wait: bool) -> None:
     _end_workers(worker_id, now, not no_wait)
 
 
-@worker.command("drain", epilog=_example("worker drain w1"))
+@worker.command("drain", epilog=example("worker drain w1"))
 @click.argument("worker_id", metavar="[ID]", required=False, shell_complete=_complete_workers)
 def worker_drain(worker_id: str | None) -> None:
     """Let workers finish their job and leave; does not wait for it."""
@@ -615,7 +607,7 @@ def worker_drain(worker_id: str | None) -> None:
 def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
     import workers
 
-    _connect()
+    connect()
     ids = workers.stop(worker_id) if now else workers.drain(worker_id)
     if not ids:
         click.echo("No workers are running.")
@@ -631,36 +623,38 @@ def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
     click.echo("All stopped.")
 
 
-@worker.command("list", epilog=_example("worker list --all"))
+@worker.command("list", epilog=example("worker list --all"))
 @click.option("--all", "every", is_flag=True, help="Also those that have ended.")
-@_json_option
+@json_option
 def worker_list(every: bool, as_json: bool | None) -> None:
     """List the workers."""
     from engine import queries
 
-    _connect()
+    connect()
     rows = queries.workers() + (queries.workers(ended=True, limit=100) if every else [])
-    if _wants_json(as_json):
-        _print_json(rows)
+    if printing.wants_json(as_json):
+        printing.show_json(rows)
     else:
-        _print_workers(rows)
+        printing.show_workers(rows)
 
 
-@cli.command(epilog=_example("status"))
-@_json_option
+@cli.command(epilog=example("status"))
+@json_option
 def status(as_json: bool | None) -> None:
     """Counts by state, the workers, and whether a shutdown is asked for."""
     from engine import queries
 
-    _connect()
+    connect()
     found = queries.status()
-    if _wants_json(as_json):
-        _print_json(found)
+    if printing.wants_json(as_json):
+        printing.show_json(found)
         return
-    _table(
-        ("state", "jobs"), [(_coloured(state), f"{count:,}") for state, count in found["jobs"].items()], numbers=(1,)
+    printing.show_table(
+        ("state", "jobs"),
+        [(printing.coloured(state), f"{count:,}") for state, count in found["jobs"].items()],
+        numbers=(1,),
     )
-    _print_workers(found["workers"])
+    printing.show_workers(found["workers"])
     if found["shutdown"]:
         click.echo("A shutdown is asked for: the workers take no other job.")
 
@@ -668,50 +662,52 @@ def status(as_json: bool | None) -> None:
 # --- settings
 
 
-@cli.group(cls=_Group, epilog=_example("config set backoff_base 3"))
+@cli.group(cls=_Group, epilog=example("config set backoff_base 3"))
 def config() -> None:
     """The settings."""
 
 
-@config.command("get", epilog=_example("config get backoff_base"))
+@config.command("get", epilog=example("config get backoff_base"))
 @click.argument("key", required=False, shell_complete=_complete_keys)
-@_json_option
+@json_option
 def config_get(key: str | None, as_json: bool | None) -> None:
     """Show all settings, or one."""
     from engine import config as settings
 
-    _connect()
+    connect()
     name = key.replace("-", "_") if key else None
     found = {name: settings.get(name)} if name else settings.get_all()
-    if _wants_json(as_json):
-        _print_json(found)
+    if printing.wants_json(as_json):
+        printing.show_json(found)
     else:
         rows = [(name, str(value), str(settings.KEYS[name].default)) for name, value in found.items()]
-        _table(("key", "value", "default", "meaning"), [(*row, settings.KEYS[row[0]].help) for row in rows])
+        printing.show_table(
+            ("key", "value", "default", "meaning"), [(*row, settings.KEYS[row[0]].help) for row in rows]
+        )
 
 
-@config.command("set", epilog=_example("config set backoff_base 3"), context_settings={"ignore_unknown_options": True})
+@config.command("set", epilog=example("config set backoff_base 3"), context_settings={"ignore_unknown_options": True})
 @click.argument("key", shell_complete=_complete_keys)
 @click.argument("value")
 def config_set(key: str, value: str) -> None:
     """Change a setting."""
     from engine import config as settings
 
-    _connect()
+    connect()
     click.echo(f"{key.replace('-', '_')} = {settings.set(key, value)}")
 
 
-@config.command("reset", epilog=_example("config reset backoff_base"))
+@config.command("reset", epilog=example("config reset backoff_base"))
 @click.argument("key", shell_complete=_complete_keys)
 def config_reset(key: str) -> None:
     """Go back to a setting's default."""
     from engine import config as settings
 
-    _connect()
+    connect()
     click.echo(f"{key.replace('-', '_')} = {settings.reset(key)}")
 
 
-@cli.command(epilog=_example("completion bash > ~/.local/share/bash-completion/completions/queuectl"))
+@cli.command(epilog=example("completion bash > ~/.local/share/bash-completion/completions/queuectl"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the completion script for a shell."""
@@ -720,134 +716,6 @@ def completion(shell: str) -> None:
     chosen = get_completion_class(shell)
     assert chosen is not None
     click.echo(chosen(cli, {}, "queuectl", _COMPLETE).source())
-
-
-# --- printing
-
-
-def _wants_json(asked: bool | None) -> bool:
-    return not sys.stdout.isatty() if asked is None else asked
-
-
-def _dumped(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(_dumped(value, indent=2))
-
-
-def _print_array(rows: Iterable[Any]) -> None:
-    """A JSON array written row by row, so that a million jobs need no memory."""
-    separator = "["
-    for row in rows:
-        click.echo(separator + "\n" + _dumped(row), nl=False)
-        separator = ","
-    click.echo("[]" if separator == "[" else "\n]")
-
-
-def _first(rows: Iterator[Any], limit: int | None) -> Iterator[Any]:
-    from itertools import islice
-
-    return islice(rows, limit)
-
-
-_COLOURS = {
-    "pending": "cyan",
-    "processing": "blue",
-    "completed": "green",
-    "failed": "yellow",
-    "dead": "red",
-    "cancelled": "bright_black",
-}
-
-
-_LONG = ("command", "last error", "error", "reason", "value", "meaning", "current_job_id")
-
-
-def _coloured(state: str) -> Any:
-    from rich.text import Text
-
-    return Text(state, style=_COLOURS.get(state, ""))
-
-
-# A command may hold codes that would steer the terminal: all but tab and newline are shown as pictures of them.
-_VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | dict.fromkeys(range(127, 160), "�")
-
-
-def _table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> None:
-    from rich.console import Console
-
-    Console().print(_made_table(columns, rows, numbers))
-
-
-def _made_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for number, column in enumerate(columns):
-        justify: Any = "right" if number in numbers else "left"
-        table.add_column(column, justify=justify, overflow="fold", no_wrap=column not in _LONG)
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell).translate(_VISIBLE)) for cell in row))
-    return table
-
-
-def _print_jobs(jobs: list[dict[str, Any]]) -> None:
-    if not jobs:
-        click.echo("No jobs.")
-        return
-    columns = ("id", "state", "attempts", "command", "last error")
-    rows = [
-        (
-            job["id"],
-            _coloured(job["state"]),
-            f"{job['attempts']}/{job['max_retries'] + 1}",
-            _short(job["command"]),
-            _short(job["last_error"] or ""),
-        )
-        for job in jobs
-    ]
-    _table(columns, rows)
-
-
-def _print_job(job: dict[str, Any]) -> None:
-    hidden = ("stdout", "stderr", "runs")
-    _table(("field", "value"), [(name, _shown(value)) for name, value in job.items() if name not in hidden])
-    if job["runs"]:
-        columns = ("run", "outcome", "worker", "started_at", "duration_ms", "return_code", "error")
-        _table(columns, [tuple(_shown(run[name]) for name in columns) for run in job["runs"]])
-    for stream in ("stdout", "stderr"):
-        if job[stream]:
-            click.secho(f"{stream}:", bold=True)
-            click.echo(job[stream])
-
-
-def _print_workers(rows: list[dict[str, Any]]) -> None:
-    if not rows:
-        click.echo("No workers are running; start some with 'queuectl worker start --count 2'.")
-        return
-    from rich.console import Console
-
-    Console().print(_workers_table(rows))
-
-
-def _workers_table(rows: list[dict[str, Any]]) -> Any:
-    columns = ("id", "status", "pid", "current_job_id", "started_at", "reason")
-    return _made_table(columns, [tuple(_shown(row[name]) for name in columns) for row in rows])
-
-
-def _shown(value: Any) -> str:
-    if value is None or value in ([], {}):
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _short(text: str, width: int = 60) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""What the commands have in common: the database they are about, the example in their help, --json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+json_option = click.option("--json/--no-json", "as_json", default=None, help="JSON or a table. Default: by terminal.")
+
+
+def example(line: str) -> str:
+    """The end of a command's help: how it is called."""
+    return f"\b\nExample:\n  queuectl {line}"
+
+
+def database(ctx: click.Context | None = None) -> str | None:
+    """What --db says; None when it is not given."""
+    return (ctx or click.get_current_context()).find_root().params.get("db")
+
+
+def connect(ctx: click.Context | None = None) -> Any:
+    """Open the database of this command. Raises Unavailable."""
+    import models
+
+    return models.connect(database(ctx))

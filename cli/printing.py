@@ -1,0 +1,130 @@
+"""What the commands print: JSON for scripts, tables for people. Rich is imported only when a table is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+
+def wants_json(asked: bool | None) -> bool:
+    """What --json or --no-json says; without either, JSON unless a person looks on."""
+    return not sys.stdout.isatty() if asked is None else asked
+
+
+def _dumped(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
+
+
+def show_json(value: Any) -> None:
+    click.echo(_dumped(value, indent=2))
+
+
+def show_array(rows: Iterable[Any]) -> None:
+    """A JSON array written row by row, so that a million jobs need no memory."""
+    separator = "["
+    for row in rows:
+        click.echo(separator + "\n" + _dumped(row), nl=False)
+        separator = ","
+    click.echo("[]" if separator == "[" else "\n]")
+
+
+_COLOURS = {
+    "pending": "cyan",
+    "processing": "blue",
+    "completed": "green",
+    "failed": "yellow",
+    "dead": "red",
+    "cancelled": "bright_black",
+}
+
+
+_LONG = ("command", "last error", "error", "reason", "value", "meaning", "current_job_id")
+
+
+def coloured(state: str) -> Any:
+    from rich.text import Text
+
+    return Text(state, style=_COLOURS.get(state, ""))
+
+
+# A command may hold codes that would steer the terminal: all but tab and newline are shown as pictures of them.
+_VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | dict.fromkeys(range(127, 160), "�")
+
+
+def show_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> None:
+    from rich.console import Console
+
+    Console().print(_made_table(columns, rows, numbers))
+
+
+def _made_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        justify: Any = "right" if number in numbers else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column not in _LONG)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell).translate(_VISIBLE)) for cell in row))
+    return table
+
+
+def show_jobs(jobs: list[dict[str, Any]]) -> None:
+    if not jobs:
+        click.echo("No jobs.")
+        return
+    columns = ("id", "state", "attempts", "command", "last error")
+    rows = [
+        (
+            job["id"],
+            coloured(job["state"]),
+            f"{job['attempts']}/{job['max_retries'] + 1}",
+            _short(job["command"]),
+            _short(job["last_error"] or ""),
+        )
+        for job in jobs
+    ]
+    show_table(columns, rows)
+
+
+def show_job(job: dict[str, Any]) -> None:
+    hidden = ("stdout", "stderr", "runs")
+    show_table(("field", "value"), [(name, _shown(value)) for name, value in job.items() if name not in hidden])
+    if job["runs"]:
+        columns = ("run", "outcome", "worker", "started_at", "duration_ms", "return_code", "error")
+        show_table(columns, [tuple(_shown(run[name]) for name in columns) for run in job["runs"]])
+    for stream in ("stdout", "stderr"):
+        if job[stream]:
+            click.secho(f"{stream}:", bold=True)
+            click.echo(job[stream])
+
+
+def show_workers(rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        click.echo("No workers are running; start some with 'queuectl worker start --count 2'.")
+        return
+    from rich.console import Console
+
+    Console().print(workers_table(rows))
+
+
+def workers_table(rows: list[dict[str, Any]]) -> Any:
+    columns = ("id", "status", "pid", "current_job_id", "started_at", "reason")
+    return _made_table(columns, [tuple(_shown(row[name]) for name in columns) for row in rows])
+
+
+def _shown(value: Any) -> str:
+    if value is None or value in ([], {}):
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _short(text: str, width: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
