@@ -269,6 +269,8 @@ def _migrate(opened: Sqlite) -> None:
             raise Unavailable(
                 f"{opened.database} holds the tables of another program; name another file with --db or QUEUECTL_DB."
             )
+        # Small pages: a commit writes whole pages to the log, and a job changes a few bytes on each of about six.
+        opened.execute_sql("PRAGMA page_size = 2048")
         opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
         opened.execute_sql("PRAGMA journal_mode = WAL")
         runner = Runner(opened, directory=os.path.join(ROOT, "migrations"))

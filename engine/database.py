@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from typing import Any
 
@@ -20,13 +21,23 @@ class Sqlite(SqliteDatabase):
         return self.patiently(super().connect, reuse_if_open)
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
-        return self.patiently(super().execute_sql, sql, params)
+        """Run one statement. A worker runs a handful for every job, so what goes well goes straight to the driver."""
+        try:
+            return self.connection().execute(sql, params or ())
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError):  # again, the way that waits and explains
+            return self.patiently(super().execute_sql, sql, params)
 
     def begin(self, lock_type: str | None = None) -> None:
-        self.patiently(super().begin, lock_type)
+        try:
+            self.connection().execute(f"BEGIN {lock_type or self._lock_type}")
+        except sqlite3.Error:
+            self.patiently(super().begin, lock_type)
 
     def commit(self) -> None:
-        self.patiently(super().commit)
+        try:
+            self.connection().execute("COMMIT")
+        except sqlite3.Error:
+            self.patiently(super().commit)
 
     def patiently(self, act: Any, *args: Any) -> Any:
         give_up_at = None
