@@ -26,6 +26,7 @@ class Key(NamedTuple):
 
 
 _YEAR_S = 365 * 24 * 3600
+_CENTURY_DAYS = 36_500
 
 KEYS = {
     key.name: key
@@ -112,6 +113,46 @@ KEYS = {
             "full: their results too are on the disk before the next job begins, which is slower.",
             "workers started from now on",
         ),
+        Key(
+            "retention_completed_days",
+            7,
+            float,
+            0,
+            _CENTURY_DAYS,
+            "days",
+            "How long a completed job is kept; then it is deleted with its history and output. 0: for ever.",
+            "within a minute",
+        ),
+        Key(
+            "retention_cancelled_days",
+            30,
+            float,
+            0,
+            _CENTURY_DAYS,
+            "days",
+            "How long a cancelled job is kept; then it is deleted with its history and output. 0: for ever.",
+            "within a minute",
+        ),
+        Key(
+            "retention_dead_days",
+            0,
+            float,
+            0,
+            _CENTURY_DAYS,
+            "days",
+            "How long a dead job is kept; then it is deleted with its history and output. 0: for ever.",
+            "within a minute",
+        ),
+        Key(
+            "retention_workers_days",
+            30,
+            float,
+            0,
+            _CENTURY_DAYS,
+            "days",
+            "How long workers and supervisors that have ended are listed. 0: for ever.",
+            "within a minute",
+        ),
     )
 }
 
@@ -134,11 +175,14 @@ def changed_at() -> dict[str, int]:
     return {row.key: row.updated_at for row in Config.select()}
 
 
-def set(name: str, value: Any) -> Any:
-    """Store `value` (text or a number) for the key and return it as stored. Raises InvalidInput, NotFound."""
+def set(name: str, value: Any, at: int | None = None) -> Any:
+    """Store `value` (text or a number) for the key and return it as stored. Raises InvalidInput, NotFound.
+
+    at: the instant it counts as set, in milliseconds; None: now.
+    """
     key = _key(name)
     parsed = _parse(key, value)
-    row = {"key": key.name, "value": json.dumps(parsed), "updated_at": models.now_ms()}
+    row = {"key": key.name, "value": json.dumps(parsed), "updated_at": models.now_ms() if at is None else at}
     with models.db.transaction():
         Config.insert(**row).on_conflict_replace().execute()
         wakeup.nudge()

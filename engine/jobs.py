@@ -20,6 +20,7 @@ from engine.output import EMPTY, Output
 from models import Job, db
 
 RETRYABLE = ("failed", "dead", "cancelled")
+FINAL = ("completed", "dead", "cancelled")
 _BATCH = 500  # rows a bulk change holds the write lock for
 
 
@@ -306,6 +307,12 @@ def delete(job_id: str) -> None:
         deleted = Job.delete().where(Job.id == job_id, Job.state != "processing").execute()
         if not deleted and _state(job_id):
             raise Refused(f"Job {job_id} is running; cancel it first, then delete it.")
+
+
+def prune(pks: list[int], before: int) -> int:
+    """Remove those of the jobs that ended before the instant `before`, with their attempts; how many it were."""
+    with db.transaction():
+        return Job.delete().where(Job.pk.in_(pks), Job.state.in_(FINAL), Job.finished_at < before).execute()
 
 
 def _state(job_id: str) -> str:

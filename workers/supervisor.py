@@ -19,6 +19,7 @@ from typing import Any
 import models
 from engine import dialect, wakeup
 from engine.errors import Unavailable
+from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
 from workers import birth, burial, locks, log, tree
 from workers.birth import Child
@@ -31,6 +32,7 @@ EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
 _LOOK = -1  # no data_version: the wishes must be read
 _CHECKPOINT_S = 1.0
+_FAILED_S = 60.0  # until housekeeping that failed is tried again
 _WAL_LIMIT = 64 * 1024 * 1024
 
 
@@ -47,9 +49,12 @@ class Supervision:
         self.seen_version = _LOOK
         self.beat_at = 0.0
         self.checkpoint_at = 0.0
+        self.prune_at = 0.0
+        self.retention = Retention()
         self.start_at = 0  # when the next delayed start is due
         self.due_at: int | None = None  # when the next waiting job is due
         self.has_orphans = True  # until the first look
+        self.trouble = log.Trouble("supervisor")
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         now = models.now_ms()
@@ -67,11 +72,12 @@ class Supervision:
         while True:
             try:
                 self._round()
+                self.trouble.over()
                 if self._is_over() and self._leave():
                     return
                 self._sleep()
             except Unavailable as error:
-                self._log(str(error))
+                self.trouble.say(str(error))
                 self._sleep(REST_S)
             except Exception:  # the jobs of all workers depend on this process: say it and go on
                 self._log(traceback.format_exc())
@@ -85,6 +91,7 @@ class Supervision:
         self._wake()
         self._beat()
         self._checkpoint()
+        self._prune()
 
     # --- the living and the dead
 
@@ -283,6 +290,13 @@ class Supervision:
             size = os.stat(f"{db.database}-wal").st_size
             if size:
                 db.execute_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > _WAL_LIMIT else 'PASSIVE'})")
+
+    def _prune(self) -> None:
+        """Delete what is older than the settings keep, a little at a time."""
+        now = time.monotonic()
+        if now >= self.prune_at:
+            self.prune_at = now + _FAILED_S  # should it fail
+            self.prune_at = now + self.retention.step()
 
     def _is_over(self) -> bool:
         if self.children:

@@ -30,6 +30,10 @@ DEFAULTS = {
     "max_crashes": 3,
     "output_limit_kb": 256,
     "durability": "normal",
+    "retention_completed_days": 7,
+    "retention_cancelled_days": 30,
+    "retention_dead_days": 0,
+    "retention_workers_days": 30,
 }
 
 

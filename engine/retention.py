@@ -1,0 +1,145 @@
+"""What is deleted because it is old: jobs that ended, by the settings or by hand, and the rows of past workers.
+
+A walk along the keys in small transactions, so that no claim waits longer than for another job's end. It reads without
+a lock and deletes with one; what is no longer as it was read is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from peewee import fn
+
+import models
+from engine import config, jobs
+from engine.errors import InvalidInput
+from models import Job, Supervisor, Worker
+
+BATCH = 500  # rows read, and the most that are deleted at once
+_FIRST = 32  # jobs in the first deletion; their outputs may be long
+_HOLD_S = 0.01  # how long a deletion should hold the write lock
+_SLICE_S = 0.03  # of a supervisor's time in one go
+_GO_ON_S = 0.5  # until its next go while something is left
+_REST_S = 60.0  # until it looks again
+_DAY_MS = 24 * 3600 * 1000
+_AGE = re.compile(r"([0-9]{1,9})([smhdw])")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
+
+
+class Limit(NamedTuple):
+    """Jobs in this state that ended before this instant go."""
+
+    state: str
+    before: int
+
+
+class Retention:
+    """The supervisor's part: keeps the settings' promise in slices of its time."""
+
+    def __init__(self) -> None:
+        self.walk = _everything_old()
+
+    def step(self) -> float:
+        """Go on deleting for a moment. Returns in how many seconds to call again."""
+        pause_at = time.monotonic() + _SLICE_S
+        for _ in self.walk:
+            if time.monotonic() >= pause_at:
+                return _GO_ON_S
+        self.walk = _everything_old()
+        return _REST_S
+
+
+def by_settings() -> list[Limit]:
+    """What the settings say now; a state that is kept for ever has no limit."""
+    settings = config.get_all()
+    return [limit for state in jobs.FINAL if (limit := _limit(state, settings))]
+
+
+def of(state: str | None, older_than: str | None) -> list[Limit]:
+    """What a person asks to delete: `older_than` as in "7d" (None: as the settings say), in one state.
+
+    state None: every state that the settings do not keep for ever. Raises InvalidInput.
+    """
+    settings = config.get_all()
+    chosen = [state] if state else [limit.state for limit in by_settings()]
+    if older_than is not None:
+        before = models.now_ms() - _age_ms(older_than)
+        return [Limit(name, before) for name in chosen]
+    limits = [limit for name in chosen if (limit := _limit(name, settings))]
+    if state and not limits:
+        raise InvalidInput(
+            f"Jobs that are {state} are kept for ever (retention_{state}_days is 0); say how old with --older-than 30d."
+        )
+    return limits
+
+
+def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
+    """Delete the jobs beyond these limits; after each batch the state and how many went, 0 when it only looked."""
+    newest = Job.select(fn.MAX(Job.pk)).scalar()  # it stays: its number must not be given to another job
+    for limit in limits:
+        size = _FIRST
+        for pks in _walk(limit, newest):
+            while pks:
+                began = time.monotonic()
+                yield limit.state, jobs.prune(pks[:size], limit.before)
+                pks = pks[size:]
+                size = _next_size(size, time.monotonic() - began)
+            yield limit.state, 0
+
+
+def count(limit: Limit) -> int:
+    """How many jobs a sweep would delete."""
+    newest: Any = Job.select(fn.MAX(Job.pk))
+    return Job.select().where(Job.state == limit.state, Job.finished_at < limit.before, Job.pk < newest).count()
+
+
+def _limit(state: str, settings: dict[str, Any]) -> Limit | None:
+    days = settings[f"retention_{state}_days"]
+    return Limit(state, models.now_ms() - int(days * _DAY_MS)) if days else None
+
+
+def _age_ms(text: str) -> int:
+    found = _AGE.fullmatch(text.strip())
+    if not found:
+        raise InvalidInput(f'{text[:32]!r} is not an age; write a number and s, m, h, d or w, for example "7d".')
+    return int(found[1]) * _UNIT_MS[found[2]]
+
+
+def _next_size(size: int, took_s: float) -> int:
+    """Half as many when the lock was held for too long, else up to twice as many."""
+    return max(1, size // 2) if took_s > _HOLD_S else min(BATCH, size * 2)
+
+
+def _walk(limit: Limit, newest: int) -> Iterator[list[int]]:
+    """The keys of the jobs to delete, oldest first. Ends where the jobs were created after the limit."""
+    after = 0
+    while True:
+        ended: Any = Job.select(Job.pk, Job.created_at, Job.finished_at).where(Job.state == limit.state, Job.pk > after)
+        rows = list(ended.order_by(Job.pk).limit(BATCH).tuples())
+        yield [pk for pk, _, finished_at in rows if finished_at and finished_at < limit.before and pk != newest]
+        if len(rows) < BATCH or rows[-1][1] >= limit.before:
+            return
+        after = rows[-1][0]
+
+
+def _everything_old() -> Iterator[Any]:
+    yield from sweep(by_settings())
+    days = config.get("retention_workers_days")
+    if days:
+        before = models.now_ms() - int(days * _DAY_MS)
+        for table in (Worker, Supervisor):
+            yield from _forget(table, before)
+
+
+def _forget(table: Any, before: int) -> Iterator[int]:
+    """Delete the rows of processes that ended before; never the newest, whose number must not be given again."""
+    while True:
+        newest: Any = table.select(fn.MAX(table.pk))
+        ended: Any = table.select(table.pk).where(table.stopped_at < before, table.pk < newest)
+        pks = [pk for (pk,) in ended.order_by(table.pk).limit(BATCH).tuples()]
+        if not pks:
+            return
+        yield table.delete().where(table.pk.in_(pks)).execute()

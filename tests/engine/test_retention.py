@@ -1,0 +1,207 @@
+"""Deleting what is old: what goes, what stays, and that it goes in small steps."""
+
+from __future__ import annotations
+
+import pytest
+
+import models
+from engine import config, jobs, retention
+from engine.errors import InvalidInput
+from engine.retention import Limit, Retention
+from models import Attempt, Job, Supervisor, Worker
+from tests.engine.conftest import counted, really
+
+DAY_S = 24 * 3600
+
+
+def _add_ended(queue, state: str, number: int, name: str = "job") -> list[str]:
+    ids = [f"{name}{n}" for n in range(number)]
+    for job_id in ids:
+        queue.bring_to(state, job_id)
+    return ids
+
+
+def _ids() -> set[str]:
+    return {job_id for (job_id,) in Job.select(Job.id).tuples()}
+
+
+def _sweep(limits: list[Limit]) -> int:
+    return sum(number for _, number in retention.sweep(limits))
+
+
+def _keep_for_ever() -> None:
+    for state in jobs.FINAL:
+        config.set(f"retention_{state}_days", 0)
+
+
+def test_a_job_goes_when_it_ended_longer_ago_than_the_settings_say(queue, clock):
+    queue.bring_to("completed", "old")
+    clock.forward(7 * DAY_S)
+    queue.bring_to("completed", "young")
+    queue.add("waiting")
+    clock.forward(1)
+    assert _sweep(retention.by_settings()) == 1
+    assert _ids() == {"young", "waiting"}
+
+
+def test_its_history_goes_with_it_and_the_counters_follow(queue, clock):
+    _add_ended(queue, "completed", 5)
+    clock.forward(8 * DAY_S)
+    queue.add("waiting")
+    _sweep(retention.by_settings())
+    assert Attempt.select().count() == 0
+    assert counted() == really() == {("default", "pending"): 1}
+
+
+def test_an_old_job_that_ended_just_now_stays(queue, clock):
+    queue.add("slow")
+    clock.forward(30 * DAY_S)
+    jobs.complete(queue.claim(), jobs.Ending(return_code=0))
+    queue.add("waiting")
+    assert _sweep(retention.by_settings()) == 0
+    assert "slow" in _ids()
+
+
+def test_dead_jobs_are_kept_for_ever_by_default(queue, clock):
+    queue.bring_to("dead")
+    clock.forward(10_000 * DAY_S)
+    queue.add("waiting")
+    assert _sweep(retention.by_settings()) == 0
+
+
+@pytest.mark.parametrize("state", jobs.FINAL)
+def test_each_state_has_its_own_limit(queue, clock, state):
+    _keep_for_ever()
+    for ended in jobs.FINAL:
+        queue.bring_to(ended, ended)
+    queue.add("waiting")
+    config.set(f"retention_{state}_days", 0.5)
+    clock.forward(DAY_S)
+    _sweep(retention.by_settings())
+    assert _ids() == {*jobs.FINAL, "waiting"} - {state}
+
+
+@pytest.mark.parametrize("state", ["pending", "processing", "failed"])
+def test_a_job_that_has_not_ended_never_goes(queue, clock, state):
+    queue.bring_to(state)
+    queue.add("waiting")
+    clock.forward(1000 * DAY_S)
+    assert _sweep([Limit(name, clock.now) for name in models.STATES]) == 0
+
+
+def test_the_newest_job_stays_so_that_its_number_is_not_given_again(queue, clock):
+    _add_ended(queue, "completed", 3)
+    clock.forward(8 * DAY_S)
+    newest = queue.job("job2").pk
+    _sweep(retention.by_settings())
+    assert _ids() == {"job2"}
+    queue.add("next")
+    assert queue.job("next").pk == newest + 1
+
+
+def test_a_job_that_was_retried_meanwhile_stays(queue, clock):
+    queue.bring_to("dead", "job")
+    queue.add("waiting")
+    clock.forward(DAY_S)
+    pk = queue.job("job").pk
+    jobs.retry("job")
+    assert jobs.prune([pk], clock.now) == 0
+    assert queue.state("job") == "pending"
+
+
+def test_many_are_deleted_in_batches_of_bounded_size(queue, clock, monkeypatch):
+    monkeypatch.setattr(retention, "_HOLD_S", 1000)  # however slow this machine is
+    _add_ended(queue, "cancelled", 1200)
+    queue.add("waiting")
+    clock.forward(31 * DAY_S)
+    batches = [number for _, number in retention.sweep(retention.by_settings())]
+    assert sum(batches) == 1200
+    assert max(batches) <= retention.BATCH
+
+
+def test_a_deletion_that_takes_long_makes_the_next_one_smaller(queue, clock, monkeypatch):
+    monkeypatch.setattr(retention, "_HOLD_S", 0)
+    _add_ended(queue, "cancelled", 60)
+    queue.add("waiting")
+    clock.forward(31 * DAY_S)
+    assert [number for _, number in retention.sweep(retention.by_settings()) if number] == [32, 16, 8, 4]
+
+
+def test_the_supervisor_deletes_in_slices_and_then_rests(queue, clock, monkeypatch):
+    monkeypatch.setattr(retention, "_SLICE_S", 0)
+    _add_ended(queue, "completed", 100)
+    queue.add("waiting")
+    clock.forward(8 * DAY_S)
+    kept = Retention()
+    assert kept.step() < 1
+    assert 0 < Job.select().count() - 1 < 100
+    while kept.step() < 1:
+        pass
+    assert _ids() == {"waiting"}
+
+
+def test_a_setting_that_changes_holds_for_the_next_walk(queue, clock):
+    queue.bring_to("dead")
+    queue.add("waiting")
+    clock.forward(2 * DAY_S)
+    kept = Retention()
+    kept.step()
+    config.set("retention_dead_days", 1)
+    kept.step()
+    assert _ids() == {"waiting"}
+
+
+@pytest.mark.parametrize("table", [Worker, Supervisor])
+def test_the_rows_of_past_processes_go_but_never_the_newest(queue, clock, table):
+    extra = {"created_at": 0} if table is Worker else {"pid": 1, "started_at": 0, "beat_at": 0}
+    for stopped_at in (clock.now, None, clock.now, clock.now):
+        table.insert(host="h", stopped_at=stopped_at, **extra).execute()
+    clock.forward(31 * DAY_S)
+    Retention().step()
+    assert [row.pk for row in table.select()] == [2, 4]
+
+
+def test_past_processes_are_kept_when_the_setting_is_0(queue, clock):
+    config.set("retention_workers_days", 0)
+    for _ in range(2):
+        Worker.insert(host="h", created_at=0, stopped_at=0).execute()
+    Retention().step()
+    assert Worker.select().count() == 2
+
+
+def test_by_hand_without_a_state_spares_what_the_settings_keep_for_ever(queue, clock):
+    for state in jobs.FINAL:
+        queue.bring_to(state, state)
+    queue.add("waiting")
+    clock.forward(60)
+    assert _sweep(retention.of(None, "30s")) == 2
+    assert _ids() == {"dead", "waiting"}
+
+
+def test_by_hand_a_named_state_goes(queue, clock):
+    queue.bring_to("dead")
+    queue.add("waiting")
+    clock.forward(3 * 3600)
+    assert [limit.state for limit in retention.of("dead", "2h")] == ["dead"]
+    assert _sweep(retention.of("dead", "2h")) == 1
+
+
+def test_a_state_kept_for_ever_needs_an_age(queue):
+    with pytest.raises(InvalidInput, match="kept for ever"):
+        retention.of("dead", None)
+
+
+@pytest.mark.parametrize("age", ["", "7", "d", "-1d", "1.5d", "7 d", "7y", "1e3d", "\u0667d", "9" * 10 + "d"])
+def test_an_age_that_is_none_is_refused(queue, age):
+    with pytest.raises(InvalidInput, match="is not an age"):
+        retention.of(None, age)
+
+
+def test_a_count_foretells_what_a_sweep_deletes(queue, clock):
+    _add_ended(queue, "completed", 3)
+    clock.forward(60)
+    limits = retention.of("completed", "1m")
+    assert retention.count(limits[0]) == 0
+    clock.forward(1)
+    limits = retention.of("completed", "1m")
+    assert retention.count(limits[0]) == _sweep(limits) == 2
