@@ -12,7 +12,7 @@ from contextlib import suppress
 import models
 from engine import config
 from models import Worker, db
-from workers import locks, log, tree
+from workers import locks, log, loop, tree
 from workers.loop import Loop
 
 
@@ -68,7 +68,7 @@ def _live(worker_id: str, host: str, database: str, channel: socket.socket, held
         if jobs_lock is not None:
             os.set_inheritable(jobs_lock, True)
         tree.adopt_orphans(f"queuectl-{worker_id}")
-        models.connect(database, durable=False)
+        models.connect(database, durable=False).patience_s = loop.PATIENCE_S
         if config.get("durability") == "full":
             db.execute_sql("PRAGMA synchronous = FULL")
         Loop(worker_id, host, channel).run()

@@ -11,17 +11,21 @@ import os
 import select
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import models
 from engine import config, jobs
 from engine.errors import StaleClaim, Unavailable
-from engine.jobs import Claim
+from engine.jobs import Claim, Ending
 from engine.output import Output
 from workers import command, log, tree
 from workers.command import Order, Outcome
 
+PATIENCE_S = 2.0  # for a lock; then a worker looks after its command and its supervisor before it tries again
 _MESSAGE = 128  # bytes; longer than any message
+_Result = TypeVar("_Result")
 _VERBS = {
     "success": jobs.complete,
     "failed": jobs.fail,
@@ -43,6 +47,7 @@ class Loop:
         self.orphaned = False
         self.busy: bool | None = None
         self.held: Claim | None = None
+        self.trouble = log.Trouble(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.database = models.db.database
         self.instance = models.instance()
@@ -77,6 +82,7 @@ class Loop:
             except Unavailable as error:
                 self._wait_for_database(error)
             else:
+                self.trouble.over()
                 if held is not None:
                     self._tell("busy")
                 return held
@@ -86,7 +92,9 @@ class Loop:
     def _execute(self, held: Claim) -> Outcome:
         self.held = held
         try:
-            order = self._order(held)
+            order = self._patiently(lambda: self._order(held))
+            if self.stopping:
+                return Outcome("released", Ending(error="stopped before it began and given back"))
             ears = [self.channel.fileno(), self.alarm.fileno()]
             return command.run(order, ears, self._hear, lambda *output: self._show(held, *output))
         finally:
@@ -95,16 +103,17 @@ class Loop:
     def _report(self, held: Claim, outcome: Outcome) -> Claim | None:
         """Store how the job ended and, in the same transaction, claim the next one. Waits until it is stored."""
         self._listen(0)
-        while True:
-            try:
-                with models.db.transaction():
-                    _VERBS[outcome.word](held, outcome.ending)
-                    return None if self.leaving else jobs.claim(self.id, self.host)
-            except StaleClaim as error:
-                self._log(f"dropped a late result: {error}")
-                return None
-            except Unavailable as error:
-                self._wait_for_database(error)
+
+        def store() -> Claim | None:
+            with models.db.transaction():
+                _VERBS[outcome.word](held, outcome.ending)
+                return None if self.leaving else jobs.claim(self.id, self.host)
+
+        try:
+            return self._patiently(store)
+        except StaleClaim as error:
+            self._log(f"dropped a late result: {error}")
+            return None
 
     def _order(self, held: Claim) -> Order:
         settings = config.get_all()
@@ -130,9 +139,20 @@ class Loop:
         with suppress(Unavailable):  # it is shown a second later, or at the end
             jobs.show_output(held, stdout, stderr)
 
+    def _patiently(self, act: Callable[[], _Result]) -> _Result:
+        """What `act` returns, however long the database cannot be used until then."""
+        while True:
+            try:
+                result = act()
+            except Unavailable as error:
+                self._wait_for_database(error)
+            else:
+                self.trouble.over()
+                return result
+
     def _wait_for_database(self, error: Unavailable) -> None:
         """Nothing is lost while the worker lives: say it, wait a second, try again."""
-        self._log(str(error))
+        self.trouble.say(str(error))
         self._listen(1.0)
 
     # --- the supervisor
