@@ -3,6 +3,12 @@
 Parameters are named (`:pk`). The states of waiting jobs are literals: a bound value would not use the index.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import SQL, NodeList, Value
+
 WAITING = "state IN ('pending', 'failed')"
 _BY = "INDEXED BY job_claim"  # SQLite refuses the statement rather than run it without the index
 
@@ -94,3 +100,13 @@ INSERT INTO job (id, queue, state, priority, next_run_at, run, attempts, crashes
 VALUES (:id, :queue, 'pending', :priority, :next_run_at, 0, 0, 0, :max_retries, :timeout_ms,
         0, :now, :now, :tags, :cwd, :env, :command)
 """
+
+# SQLite would rather read and sort every failed and dead job; only the index has them in this order.
+LAST_FAILURES = """
+SELECT * FROM job INDEXED BY job_failures WHERE state IN ('failed', 'dead') ORDER BY updated_at DESC, pk DESC LIMIT ?
+"""
+
+
+def has_tag(tags: Any, tag: str) -> Any:
+    """Whether the JSON array in the column `tags` holds exactly this tag."""
+    return NodeList((SQL("EXISTS (SELECT 1 FROM json_each("), tags, SQL(") WHERE value ="), Value(tag), SQL(")")))

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
+from engine import dialect
 from engine.errors import InvalidInput, NotFound
 from engine.output import EMPTY, Output
 from models import STATES, Attempt, Counter, Job, Supervisor, Worker
 
 PAGE = 50
+_LAST_CURSOR = 10**18 - 1
+_LONGEST_TEXT = 1000  # SQLite takes patterns of 50,000 bytes
 SILENT_MS = 15_000  # a supervisor that missed three beats is shown as silent
 
 _LIGHT = tuple(field for name, field in Attempt._meta.fields.items() if name not in ("stdout", "stderr"))
@@ -95,16 +98,18 @@ def page(
     """
     query = _matching(state, text, queue, tag)
     if after is not None:
-        rows = list(query.where(Job.pk > _cursor(after)).order_by(Job.pk.asc()).limit(limit + 1))
+        edge = _cursor(after)
+        rows = list(query.where(Job.pk > edge).order_by(Job.pk.asc()).limit(limit + 1))
         newer = str(rows[limit - 1].pk) if len(rows) > limit else None
         rows = rows[:limit][::-1]
-        return Page(rows, newer, str(rows[-1].pk) if rows else None)
+        return Page(rows, newer, str(rows[-1].pk if rows else min(edge + 1, _LAST_CURSOR)))
     if before is not None:
         query = query.where(Job.pk < _cursor(before))
     rows = list(query.order_by(Job.pk.desc()).limit(limit + 1))
     older = str(rows[limit - 1].pk) if len(rows) > limit else None
-    rows = rows[:limit]
-    return Page(rows, str(rows[0].pk) if before is not None and rows else None, older)
+    if before is None:
+        return Page(rows[:limit], None, older)
+    return Page(rows[:limit], str(rows[0].pk if rows else max(_cursor(before) - 1, 0)), older)
 
 
 def every(state: str | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
@@ -132,9 +137,7 @@ def running(limit: int = PAGE) -> list[Job]:
 
 def last_failures(limit: int = 10) -> list[Job]:
     """The jobs that failed or died last: those waiting for a retry and the dead, newest first."""
-    dead = Job.select().where(Job.state == "dead").order_by(Job.pk.desc()).limit(limit)
-    failed = Job.select().where(Job.state == "failed").order_by(Job.pk.desc()).limit(limit)
-    return sorted([*dead, *failed], key=lambda job: job.updated_at, reverse=True)[:limit]
+    return list(Job.raw(dialect.LAST_FAILURES, limit))
 
 
 def queues() -> list[str]:
@@ -152,9 +155,11 @@ def _matching(state: str | None, text: str | None, queue: str | None, tag: str |
     if queue:
         query = query.where(Job.queue == queue)
     if text:
+        if len(text) > _LONGEST_TEXT or "\0" in text:
+            raise InvalidInput(f"Search for at most {_LONGEST_TEXT:,} characters, none of them NUL.", "text")
         query = query.where(Job.id.contains(text) | Job.command.contains(text))
     if tag:
-        query = query.where(Job.tags.contains(json.dumps(tag, ensure_ascii=False)))
+        query = query.where(dialect.has_tag(Job.tags, tag))
     return query
 
 
