@@ -20,11 +20,14 @@ from peewee import (
 STATES = Check("state IN ('pending', 'processing', 'completed', 'failed', 'dead', 'cancelled')")
 OUTCOMES = Check("outcome IN ('running', 'success', 'failed', 'timeout', 'cancelled', 'released', 'lost')")
 
+# A fence is a pk and a run: the pk of a deleted job must not come back as another job's.
+NEVER_REUSED = SQL("AUTOINCREMENT")
+
 INDEXES = (
     # The only index a claim touches. Its states are literals, in the query too: a bound value would not use it.
     "CREATE INDEX job_claim ON job (queue, priority DESC, next_run_at, pk) WHERE state IN ('pending', 'failed')",
     "CREATE INDEX job_state ON job (state, pk)",
-    "CREATE INDEX job_dead ON job (finished_at, pk) WHERE state = 'dead'",
+    "CREATE INDEX job_failures ON job (updated_at, pk) WHERE state IN ('failed', 'dead')",
     "CREATE INDEX worker_alive ON worker (pk) WHERE stopped_at IS NULL",
 )
 
@@ -53,7 +56,7 @@ def up(migrator, db):
             strict_tables = True
 
     class Job(Table):
-        pk = BigAutoField()
+        pk = BigAutoField(constraints=[NEVER_REUSED])
         id = TextField(unique=True)
         queue = TextField()
         state = TextField(constraints=[STATES])
