@@ -6,13 +6,18 @@ cd "$(dirname "$0")/.."
 
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
+if ! "$python" -c 'import click, peewee' 2>/dev/null; then
+    echo "QueueCTL is not installed here yet; run: make install" >&2
+    exit 1
+fi
 folder=$(mktemp -d)
 export QUEUECTL_DB="$folder/queue.db"
 
 queuectl() { "$python" queuectl.py "$@"; }
 
 clean_up() {
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM # another Ctrl-C does not leave workers behind
     queuectl worker stop --now >/dev/null 2>&1 || true
     rm -rf "$folder"
 }
@@ -50,10 +55,10 @@ expect "attempts of bad1" "$(field bad1 attempts)" 3
 expect "state of bad1" "$(field bad1 state)" dead
 
 title "3. Three jobs of two seconds on three workers run side by side, once each"
-for n in 1 2 3; do queuectl enqueue "{\"id\":\"sleep$n\",\"command\":\"sleep 2; echo \$QUEUECTL_JOB_ID >> $folder/ran\"}"; done
+for n in 1 2 3; do queuectl enqueue "{\"id\":\"sleep$n\",\"command\":\"echo begin >> $folder/ran; sleep 2; echo end >> $folder/ran\"}"; done
 show worker start --count 2
 queuectl wait sleep1 sleep2 sleep3 --timeout 30
-expect "runs" "$(sort "$folder/ran" | tr '\n' ' ')" "sleep1 sleep2 sleep3 "
+expect "what they noted" "$(tr '\n' ' ' <"$folder/ran")" "begin begin begin end end end "
 
 title "4. A command that does not exist fails gracefully, and the worker lives on"
 show enqueue '{"id":"nope","command":"__not_a_command__","max_retries":1}'
