@@ -205,7 +205,7 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
     durable: a commit returns only when it is on the disk. Workers pass False for their own transitions.
     Raises Unavailable when it cannot be opened or its schema is newer than this code.
     """
-    path = _path_of(url or default_url())
+    path = path_of(url)
     opened = Sqlite(
         path,
         lock_type="IMMEDIATE",
@@ -219,7 +219,7 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
             "journal_size_limit": 64 * 1024 * 1024,
         },
     )
-    _create_private(path)
+    create_private(path)
     db.initialize(opened)
     opened.connect()
     version = opened.execute_sql("PRAGMA user_version").fetchone()[0]
@@ -239,7 +239,9 @@ def disconnect() -> None:
         db.close()
 
 
-def _path_of(url: str) -> str:
+def path_of(url: str | None = None) -> str:
+    """The file that `url` names (default `default_url()`). Raises Unavailable when it cannot be one."""
+    url = url or default_url()
     if url.startswith(("postgresql://", "postgres://")):
         raise Unavailable("This version of QueueCTL keeps its jobs in SQLite; give --db or QUEUECTL_DB a file's path.")
     path = os.path.realpath(url.removeprefix("sqlite:///"))
@@ -248,7 +250,7 @@ def _path_of(url: str) -> str:
     return path
 
 
-def _create_private(path: str) -> None:
+def create_private(path: str) -> None:
     """Commands and their output may hold secrets: a new database is its owner's alone."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -141,30 +141,36 @@ def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
     job = Job.get_or_none(Job.pk == pk, Job.run == run, Job.locked_by == worker)
     if job is None:
         return None
-    started_at = job.locked_at or models.now_ms()
-    held = Claim(
-        pk=pk,
-        id=job.id,
-        run=run,
-        attempts=job.attempts,
-        crashes=job.crashes,
-        max_retries=job.max_retries,
-        timeout_ms=None,
-        cwd=None,
-        env=None,
-        command="",
-        worker=worker,
-        host=host,
-        started_at=started_at,
-    )
+    held = _held(job, host)
     given_up = job.crashes + 1 >= config.get("max_crashes")
     error = f"{reason}; given up after {job.crashes + 1} crashes" if given_up else reason
-    ending = Ending(error=error, duration_ms=max(0, models.now_ms() - started_at))
+    ending = Ending(error=error, duration_ms=_since(held))
     try:
         _end(held, ending, "lost", "dead" if given_up else "pending", crashes=1)
     except StaleClaim:
         return None
     return Job.get_by_id(pk).state
+
+
+def give_back_all(reason: str) -> int:
+    """End every run as lost and give its job back, uncounted; how many it were. The caller knows that none is alive."""
+    running = list(Job.select().where(Job.state == "processing").order_by(Job.pk))
+    with db.transaction():
+        for job in running:
+            held = _held(job, host="")
+            _end(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending")
+    return len(running)
+
+
+def _held(job: Job, host: str) -> Claim:
+    """What holds the job now, as the end of its run asks for it."""
+    started_at = job.locked_at or models.now_ms()
+    limits = (job.attempts, job.crashes, job.max_retries, None, None, None, "")
+    return Claim(job.pk, job.id, job.run, *limits, job.locked_by or "", host, started_at)
+
+
+def _since(held: Claim) -> int:
+    return max(0, models.now_ms() - held.started_at)
 
 
 def show_output(held: Claim, stdout: Output, stderr: Output) -> bool:

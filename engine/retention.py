@@ -78,10 +78,9 @@ def of(state: str | None, older_than: str | None) -> list[Limit]:
 
 def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
     """Delete the jobs beyond these limits; after each batch the state and how many went, 0 when it only looked."""
-    newest = Job.select(fn.MAX(Job.pk)).scalar()  # it stays: its number must not be given to another job
     for limit in limits:
         size = _FIRST
-        for pks in _walk(limit, newest):
+        for pks in _walk(limit):
             while pks:
                 began = time.monotonic()
                 yield limit.state, jobs.prune(pks[:size], limit.before)
@@ -92,8 +91,7 @@ def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
 
 def count(limit: Limit) -> int:
     """How many jobs a sweep would delete."""
-    newest: Any = Job.select(fn.MAX(Job.pk))
-    return Job.select().where(Job.state == limit.state, Job.finished_at < limit.before, Job.pk < newest).count()
+    return Job.select().where(Job.state == limit.state, Job.finished_at < limit.before).count()
 
 
 def _limit(state: str, settings: dict[str, Any]) -> Limit | None:
@@ -113,13 +111,13 @@ def _next_size(size: int, took_s: float) -> int:
     return max(1, size // 2) if took_s > _HOLD_S else min(BATCH, size * 2)
 
 
-def _walk(limit: Limit, newest: int) -> Iterator[list[int]]:
+def _walk(limit: Limit) -> Iterator[list[int]]:
     """The keys of the jobs to delete, oldest first. Ends where the jobs were created after the limit."""
     after = 0
     while True:
         ended: Any = Job.select(Job.pk, Job.created_at, Job.finished_at).where(Job.state == limit.state, Job.pk > after)
         rows = list(ended.order_by(Job.pk).limit(BATCH).tuples())
-        yield [pk for pk, _, finished_at in rows if finished_at and finished_at < limit.before and pk != newest]
+        yield [pk for pk, _, finished_at in rows if finished_at and finished_at < limit.before]
         if len(rows) < BATCH or rows[-1][1] >= limit.before:
             return
         after = rows[-1][0]

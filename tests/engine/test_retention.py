@@ -89,16 +89,6 @@ def test_a_job_that_has_not_ended_never_goes(queue, clock, state):
     assert _sweep([Limit(name, clock.now) for name in models.STATES]) == 0
 
 
-def test_the_newest_job_stays_so_that_its_number_is_not_given_again(queue, clock):
-    _add_ended(queue, "completed", 3)
-    clock.forward(8 * DAY_S)
-    newest = queue.job("job2").pk
-    _sweep(retention.by_settings())
-    assert _ids() == {"job2"}
-    queue.add("next")
-    assert queue.job("next").pk == newest + 1
-
-
 def test_a_job_that_was_retried_meanwhile_stays(queue, clock):
     queue.bring_to("dead", "job")
     queue.add("waiting")
@@ -204,4 +194,4 @@ def test_a_count_foretells_what_a_sweep_deletes(queue, clock):
     assert retention.count(limits[0]) == 0
     clock.forward(1)
     limits = retention.of("completed", "1m")
-    assert retention.count(limits[0]) == _sweep(limits) == 2
+    assert retention.count(limits[0]) == _sweep(limits) == 3

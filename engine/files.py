@@ -1,0 +1,49 @@
+"""Files that are written for people to keep: private, whole or not there at all, and never over another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from engine.errors import Refused
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[str]:
+    """Yields the path of an empty private file beside `path`, to be filled. After the block it is on the disk as `path`.
+
+    When the block fails it is removed. Raises Refused when `path` exists, OSError when it cannot be written.
+    """
+    part = f"{path}.part"
+    _refuse_taken(path)
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        raise Refused(
+            f"{part} exists: another process writes it, or one was interrupted; remove it to begin again."
+        ) from None
+    try:
+        yield part
+        _sync(part)
+        _refuse_taken(path)
+        os.rename(part, path)
+        _sync(os.path.dirname(os.path.abspath(path)))
+    except BaseException:
+        for name in (part, f"{part}-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+        raise
+
+
+def _refuse_taken(path: str) -> None:
+    if os.path.lexists(path):
+        raise Refused(f"{path} exists already; choose another name or remove it.")
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,92 @@
+"""Disk space: how much is left, and giving back what the database no longer uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+from engine.errors import Unavailable
+from models import db
+
+_STEP_PAGES = 1000  # given back in one transaction
+_PAUSE_S = 0.002  # between two, for those who wait for the lock
+_MARGIN = 16 * 1024 * 1024  # left free beside what is asked for
+
+
+class Change(NamedTuple):
+    """The size of the database with its write-ahead log, in bytes."""
+
+    before: int
+    after: int
+
+
+def free(folder: str) -> int:
+    """Bytes that can still be written to the disk of this folder."""
+    return shutil.disk_usage(folder).free
+
+
+def need(folder: str, size: int, purpose: str) -> None:
+    """Raises Unavailable unless `size` bytes and a margin are free on the disk of this folder."""
+    left = free(folder)
+    if left < size + _MARGIN:
+        raise Unavailable(
+            f"{purpose} needs {size + _MARGIN:,} free bytes in {folder}, and {left:,} are free; make room and try again."
+        )
+
+
+def size(path: str) -> int:
+    """Bytes of the database at `path`, with its write-ahead log; 0 when there is none."""
+    total = 0
+    for name in (path, f"{path}-wal"):
+        with suppress(FileNotFoundError):
+            total += os.stat(name).st_size
+    return total
+
+
+def give_back() -> Change:
+    """Shorten the file by the pages that nothing uses, in small steps beside running workers. Raises Unavailable."""
+    before = size(db.database)
+    need(os.path.dirname(db.database), 0, "A vacuum")
+    while _pragma("freelist_count"):
+        left = _pragma("freelist_count")
+        db.execute_sql(f"PRAGMA incremental_vacuum({_STEP_PAGES})").fetchall()
+        if _pragma("freelist_count") >= left:
+            break  # not made with incremental vacuum; only a whole rewrite helps
+        time.sleep(_PAUSE_S)
+    return Change(before, _shortened())
+
+
+def rewrite() -> Change:
+    """Write the whole database anew, as small as can be; workers wait meanwhile. Raises Unavailable."""
+    before = size(db.database)
+    used = (_pragma("page_count") - _pragma("freelist_count")) * _pragma("page_size")
+    folder, temporary = os.path.dirname(db.database), _temporary_folder()
+    if os.stat(folder).st_dev == os.stat(temporary).st_dev:
+        need(folder, 2 * used, "A full vacuum")
+    else:
+        need(folder, used, "A full vacuum")
+        need(temporary, used, "A full vacuum")
+    db.execute_sql("PRAGMA temp_store = FILE")  # the copy is as large as the database
+    db.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute_sql("VACUUM")
+    return Change(before, _shortened())
+
+
+def _shortened() -> int:
+    """The size once the write-ahead log is moved into the database."""
+    db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    return size(db.database)
+
+
+def _pragma(name: str) -> int:
+    return db.execute_sql(f"PRAGMA {name}").fetchone()[0]
+
+
+def _temporary_folder() -> str:
+    """Where SQLite writes what it needs for a while."""
+    named = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")
+    usable = (folder for folder in named if folder and os.path.isdir(folder) and os.access(folder, os.W_OK))
+    return next(usable, os.curdir)
