@@ -54,7 +54,7 @@ def judge(evidence: Evidence) -> Verdict:
         recoveries = _recoveries(history, evidence.kills)
         violations = [
             *_lost(jobs, evidence.ids),
-            *_database(db),
+            *database(db),
             *_ledger(lines),
             *_begins_with_attempts(lines, history),
             *_runs(jobs, history, lines),
@@ -90,7 +90,7 @@ def _lost(jobs: dict[str, sqlite3.Row], ids: list[str]) -> Iterator[str]:
     yield from (f"appeared: nobody enqueued {job_id}" for job_id in jobs.keys() - set(ids))
 
 
-def _database(db: sqlite3.Connection) -> Iterator[str]:
+def database(db: sqlite3.Connection) -> Iterator[str]:
     (integrity,) = db.execute("PRAGMA integrity_check").fetchone()
     if integrity != "ok":
         yield f"database: {integrity}"

@@ -18,10 +18,20 @@ class Process(NamedTuple):
 
 
 def ours(database: str) -> list[Process]:
-    """The supervisors and workers of this database that live (workers that are being born are left out)."""
+    """The supervisors and workers of this database that live.
+
+    Those just being born are left out: until it has its own name, a child has that of its parent.
+    """
     mark = f"QUEUECTL_DB={database}".encode()
     named = (Process(pid, name_of(pid)) for pid in _pids())
-    return [found for found in named if found.name.startswith("queuectl-") and mark in environ(found.pid)]
+    candidates = [found for found in named if found.name.startswith("queuectl-") and mark in environ(found.pid)]
+    return [found for found in candidates if name_of(_parent(found.pid)) != found.name]
+
+
+def every(database: str) -> list[Process]:
+    """Every other process that was started for this database: also panels, commands and jobs."""
+    mark = f"QUEUECTL_DB={database}".encode()
+    return [Process(pid, name_of(pid)) for pid in _pids() if pid != os.getpid() and mark in environ(pid)]
 
 
 def supervisors(found: list[Process]) -> list[Process]:
@@ -51,10 +61,8 @@ def environ(pid: int) -> list[bytes]:
 
 def name_of(pid: int) -> str:
     """What ps calls it; empty when it is gone or dead already."""
-    with suppress(OSError), open(f"/proc/{pid}/stat") as file:
-        name, _, rest = file.read().partition("(")[2].rpartition(")")
-        return "" if rest.split()[0] in "ZX" else name
-    return ""
+    name, state, _ = _stat(pid)
+    return "" if state in "ZX" else name
 
 
 def send(process: Process, number: int) -> int | None:
@@ -69,6 +77,19 @@ def send(process: Process, number: int) -> int | None:
         finally:
             os.close(handle)
     return None
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[2])
+
+
+def _stat(pid: int) -> tuple[str, str, str]:
+    """Name, state (X for one that is gone) and parent."""
+    with suppress(OSError), open(f"/proc/{pid}/stat") as file:
+        name, _, rest = file.read().partition("(")[2].rpartition(")")
+        state, parent = rest.split()[:2]
+        return name, state, parent
+    return "", "X", "0"
 
 
 def _pids() -> list[int]:

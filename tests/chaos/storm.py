@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import models
 import workers
 from engine import config, jobs
+from engine.errors import NotFound
 from tests.chaos import processes, witness
 from tests.chaos.callers import Callers, Panel
 from tests.chaos.checker import Evidence, Kill
@@ -81,7 +82,16 @@ class Storm:
 
     def run(self, say: Callable[[str], None]) -> Evidence:
         """Let it rage, then wait for the calm. What it leaves is judged by the checker."""
-        self._prepare()
+        try:
+            self._prepare()
+            self._rage(say)
+            self._await_calm()
+            self._leave()
+        finally:
+            self._end_by_force()
+        return self.evidence
+
+    def _rage(self, say: Callable[[str], None]) -> None:
         begun = time.monotonic()
         for number, strike in enumerate(plan(self.seed, self.kills, self.panel is not None)):
             self._feed((number + 1) / self.kills)
@@ -92,9 +102,6 @@ class Storm:
                 say(f"{number + 1} strikes, {len(self.evidence.ids)} jobs, {time.monotonic() - begun:.0f} s")
         self._feed(1.0)
         say(f"the last strike after {time.monotonic() - begun:.0f} s")
-        self._await_calm()
-        self._leave()
-        return self.evidence
 
     # --- before and after
 
@@ -141,10 +148,17 @@ class Storm:
         while (left := self._left(instance)) and time.monotonic() < give_up_at:
             time.sleep(0.05)
         self.evidence.left = left
+
+    def _end_by_force(self) -> None:
+        """Whatever happened, leave nothing behind; what is found here has been noted before."""
+        for thaw in self.thaws:
+            thaw.cancel()
+        for process in processes.every(models.db.database):
+            processes.send(process, signal.SIGKILL)
         models.disconnect()
 
     def _left(self, instance: str) -> list[str]:
-        alive = [f"{process.name}, pid {process.pid}" for process in processes.ours(models.db.database)]
+        alive = [f"{process.name}, pid {process.pid}" for process in processes.every(models.db.database)]
         alive += [f"a process of a job, pid {pid}" for pid in processes.marked(instance)]
         return alive + [f"a holder of a lock, pid {pid}" for pid in processes.holders(str(self.folder / "locks"))]
 
@@ -154,6 +168,7 @@ class Storm:
         give_up_at = time.monotonic() + _AIM_S
         while not getattr(self, f"_hit_{strike.kind}")(strike):
             self._revive("library")
+            self._feed(min(1.0, (len(self.evidence.ids) + 1) / self.size))  # a shell needs a job
             if time.monotonic() > give_up_at:
                 self.missed += 1
                 return
@@ -210,6 +225,8 @@ class Storm:
 
     def _note(self, kill: Kill) -> None:
         self.evidence.kills.append(kill)
+        with open(self.folder / "kills", "a") as file:  # for whoever looks into a violation
+            file.write(f"{kill}\n")
 
     def _ours(self) -> list[Process]:
         return processes.ours(models.db.database)
@@ -239,8 +256,9 @@ class Storm:
         if len(pks) <= self.count + 1:
             return
         worker = f"w{pks[int(strike.pick * len(pks))]}"
-        if strike.surplus == "stop":
-            self.evidence.stopped.add(worker)
-            workers.stop(worker)
-        else:
-            workers.drain(worker)
+        with suppress(NotFound):  # it has ended meanwhile
+            if strike.surplus == "stop":
+                self.evidence.stopped.add(worker)
+                workers.stop(worker)
+            else:
+                workers.drain(worker)
