@@ -223,6 +223,9 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
     db.initialize(opened)
     opened.connect()
     version = opened.execute_sql("PRAGMA user_version").fetchone()[0]
+    tables = opened.get_tables()
+    if (version or tables) and "schema_migration" not in tables:
+        raise Unavailable(f"{path} holds the tables of another program; name another file with --db or QUEUECTL_DB.")
     if version > SCHEMA_VERSION:
         raise Unavailable(
             f"The database {path} has schema {version}, newer than this program knows ({SCHEMA_VERSION}); "
@@ -244,8 +247,10 @@ def path_of(url: str | None = None) -> str:
     url = url or default_url()
     if url.startswith(("postgresql://", "postgres://")):
         raise Unavailable("This version of QueueCTL keeps its jobs in SQLite; give --db or QUEUECTL_DB a file's path.")
+    if "\0" in url:
+        raise Unavailable("No file's path holds a NUL byte; correct --db or QUEUECTL_DB.")
     path = os.path.realpath(url.removeprefix("sqlite:///"))
-    if "\0" in path or os.path.isdir(path):
+    if os.path.isdir(path):
         raise Unavailable(f"{path} is a folder; name a file in it, for example {os.path.join(path, 'queue.db')}.")
     return path
 
@@ -266,11 +271,6 @@ def _migrate(opened: Sqlite) -> None:
     with _migration_lock(opened.database):
         if opened.execute_sql("PRAGMA user_version").fetchone()[0] >= SCHEMA_VERSION:
             return  # another process was quicker
-        tables = opened.get_tables()
-        if tables and "schema_migration" not in tables:
-            raise Unavailable(
-                f"{opened.database} holds the tables of another program; name another file with --db or QUEUECTL_DB."
-            )
         # Small pages: a commit writes whole pages to the log, and a job changes a few bytes on each of about six.
         opened.execute_sql("PRAGMA page_size = 2048")
         opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
