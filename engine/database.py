@@ -6,7 +6,7 @@ import sqlite3
 import time
 from typing import Any
 
-from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
+from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase, __exception_wrapper__
 
 from engine.errors import InvalidInput, Unavailable
 
@@ -24,26 +24,35 @@ class Sqlite(SqliteDatabase):
         """Run one statement. A worker runs a handful for every job, so what goes well goes straight to the driver."""
         try:
             return self.connection().execute(sql, params or ())
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError):  # again, the way that waits and explains
-            return self.patiently(super().execute_sql, sql, params)
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            met = error
+        return self.patiently(super().execute_sql, sql, params, met=met)
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
             self.connection().execute(f"BEGIN {lock_type or self._lock_type}")
-        except sqlite3.Error:
-            self.patiently(super().begin, lock_type)
+        except sqlite3.Error as error:
+            self.patiently(super().begin, lock_type, met=error)
 
     def commit(self) -> None:
         try:
             self.connection().execute("COMMIT")
-        except sqlite3.Error:
-            self.patiently(super().commit)
+        except sqlite3.Error as error:
+            self.patiently(super().commit, met=error)
 
-    def patiently(self, act: Any, *args: Any) -> Any:
+    def patiently(self, act: Any, *args: Any, met: Exception | None = None) -> Any:
+        """Do it, waiting for a lock. `met`: how it has failed once already.
+
+        Only a lock is a reason to try again: a full disk has ended the transaction, and what was a part of it would
+        be stored alone.
+        """
         give_up_at = None
         while True:
             try:
-                return act(*args)
+                with __exception_wrapper__:
+                    if met is not None:
+                        raise met
+                    return act(*args)
             except IntegrityError:
                 raise
             except UnicodeEncodeError as error:  # half a surrogate: a byte of an argument that is no UTF-8, mostly
@@ -56,6 +65,7 @@ class Sqlite(SqliteDatabase):
                 sentence = str(error)
                 if "locked" not in sentence and "busy" not in sentence:
                     raise unavailable(sentence, self.database) from error
+                met = None
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self.patience_s
                 if now > give_up_at:
