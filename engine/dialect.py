@@ -106,6 +106,11 @@ LAST_FAILURES = """
 SELECT * FROM job INDEXED BY job_failures WHERE state IN ('failed', 'dead') ORDER BY updated_at DESC, pk DESC LIMIT ?
 """
 
+# The dead by the instant of their death, from a death (instant, pk) backwards and forwards.
+_DEAD = "SELECT * FROM job INDEXED BY job_dead WHERE state = 'dead' AND (finished_at, pk)"
+DEAD_BEFORE = f"{_DEAD} < (?, ?) ORDER BY finished_at DESC, pk DESC LIMIT ?"
+DEAD_AFTER = f"{_DEAD} > (?, ?) ORDER BY finished_at, pk LIMIT ?"
+
 
 def has_tag(tags: Any, tag: str) -> Any:
     """Whether the JSON array in the column `tags` holds exactly this tag."""

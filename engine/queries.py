@@ -294,26 +294,17 @@ def dead_page(*, before: str | None = None, after: str | None = None, limit: int
 
     Raises InvalidInput for a broken cursor.
     """
-    dead = Job.select().where(Job.state == "dead")
     if after is not None:
-        query = dead.where(_death(*_death_cursor(after), later=True)).order_by(Job.finished_at, Job.pk)
-        rows = list(query.limit(limit + 1))
+        edge = _death_cursor(after)
+        rows = list(Job.raw(dialect.DEAD_AFTER, *edge, limit + 1))
         newer = _death_address(rows[limit - 1]) if len(rows) > limit else None
         rows = rows[:limit][::-1]
-        return Page(rows, newer, _death_address(rows[-1]) if rows else None)
-    if before is not None:
-        dead = dead.where(_death(*_death_cursor(before), later=False))
-    rows = list(dead.order_by(Job.finished_at.desc(), Job.pk.desc()).limit(limit + 1))
+        return Page(rows, newer, _death_address(rows[-1]) if rows else f"{edge[0]}-{edge[1] + 1}")
+    edge = (_LAST_CURSOR, _LAST_CURSOR) if before is None else _death_cursor(before)
+    rows = list(Job.raw(dialect.DEAD_BEFORE, *edge, limit + 1))
     older = _death_address(rows[limit - 1]) if len(rows) > limit else None
-    rows = rows[:limit]
-    return Page(rows, _death_address(rows[0]) if before is not None and rows else None, older)
-
-
-def _death(finished_at: int, pk: int, *, later: bool) -> Any:
-    """Died later (else: earlier) than the job with this instant and key."""
-    if later:
-        return (Job.finished_at >= finished_at) & ((Job.finished_at > finished_at) | (Job.pk > pk))
-    return (Job.finished_at <= finished_at) & ((Job.finished_at < finished_at) | (Job.pk < pk))
+    newer = None if before is None else f"{edge[0]}-{max(edge[1] - 1, 0)}"
+    return Page(rows[:limit], newer, older)
 
 
 def _death_address(job: Job) -> str:

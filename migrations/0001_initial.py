@@ -27,6 +27,7 @@ INDEXES = (
     # The only index a claim touches. Its states are literals, in the query too: a bound value would not use it.
     "CREATE INDEX job_claim ON job (queue, priority DESC, next_run_at, pk) WHERE state IN ('pending', 'failed')",
     "CREATE INDEX job_state ON job (state, pk)",
+    "CREATE INDEX job_dead ON job (finished_at, pk) WHERE state = 'dead'",
     "CREATE INDEX job_failures ON job (updated_at, pk) WHERE state IN ('failed', 'dead')",
     "CREATE INDEX worker_alive ON worker (pk) WHERE stopped_at IS NULL",
 )

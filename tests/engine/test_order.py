@@ -232,6 +232,13 @@ def test_the_last_failures_are_found_without_reading_all_of_them(filled, monkeyp
     assert _plan(sql, params) == ["SCAN job USING INDEX job_failures"]  # from its end, up to the limit
 
 
+@pytest.mark.parametrize("cursor", [{}, {"before": "300-3"}, {"after": "300-3"}], ids=["first", "older", "newer"])
+def test_a_page_of_the_dead_is_read_in_the_order_of_their_death(filled, monkeypatch, cursor):
+    ((sql, params),) = _sent(monkeypatch, lambda: queries.dead_page(**cursor))
+    (step,) = _plan(sql, params)
+    assert step.startswith("SEARCH job USING INDEX job_dead")
+
+
 def test_the_job_a_worker_holds_is_found_among_the_running_alone(filled):
     held = Job.select(Job.pk, Job.run).where(Job.state == "processing", Job.locked_by == "w1")
     (step,) = _plan(*held.sql())
@@ -257,6 +264,7 @@ def test_every_index_of_a_job_serves_a_statement(filled, monkeypatch):
 
     def all_reads():
         queries.page("dead")
+        queries.dead_page()
         queries.last_failures()
         queries.running()
         Job.get_or_none(Job.id == "j1")
