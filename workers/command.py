@@ -134,13 +134,16 @@ class _Running:
             poll.register(fd, select.POLLIN)
         if self.exit_fd is not None:
             poll.register(self.exit_fd, select.POLLIN)
-        while not self._has_ended():
+        while True:
             self._keep_time(show)
-            for fd, _ in poll.poll(self._patience_ms()):
+            ready = [fd for fd, _ in poll.poll(self._patience_ms())]
+            for fd in ready:
                 if fd in self.streams:
                     self._take(fd, poll)
                 elif fd != self.exit_fd:
                     self._obey(hear())
+            if (self.exit_fd is None or self.exit_fd in ready) and self._has_ended():
+                break
         self._let_it_finish_printing()
         self._end_leftovers()
         for stream in self.streams.values():
