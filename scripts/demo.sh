@@ -55,8 +55,9 @@ expect "attempts of bad1" "$(field bad1 attempts)" 3
 expect "state of bad1" "$(field bad1 state)" dead
 
 title "3. Three jobs of two seconds on three workers run side by side, once each"
+show worker stop
 for n in 1 2 3; do queuectl enqueue "{\"id\":\"sleep$n\",\"command\":\"echo begin >> $folder/ran; sleep 2; echo end >> $folder/ran\"}"; done
-show worker start --count 2
+show worker start --count 3
 queuectl wait sleep1 sleep2 sleep3 --timeout 30
 expect "what they noted" "$(tr '\n' ' ' <"$folder/ran")" "begin begin begin end end end "
 
