@@ -6,7 +6,13 @@ import sqlite3
 import time
 from typing import Any
 
-from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase, __exception_wrapper__
+from peewee import (
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    SqliteDatabase,
+    __exception_wrapper__,  # type: ignore[attr-defined]
+)
 
 from engine.errors import InvalidInput, Unavailable
 
@@ -39,6 +45,11 @@ class Sqlite(SqliteDatabase):
             self.connection().execute("COMMIT")
         except sqlite3.Error as error:
             self.patiently(super().commit, met=error)
+
+    def rollback(self) -> None:
+        """Undo the transaction. A full or failing disk has undone it already; to undo it again would be an error."""
+        if self.connection().in_transaction:
+            super().rollback()
 
     def patiently(self, act: Any, *args: Any, met: Exception | None = None) -> Any:
         """Do it, waiting for a lock. `met`: how it has failed once already.

@@ -136,8 +136,12 @@ class Loop:
         )
 
     def _show(self, held: Claim, stdout: Output, stderr: Output) -> None:
-        with suppress(Unavailable):  # it is shown a second later, or at the end
+        try:
             jobs.show_output(held, stdout, stderr)
+        except Unavailable as error:  # it is shown a second later, or at the end
+            self.trouble.say(str(error))
+        else:
+            self.trouble.over()
 
     def _patiently(self, act: Callable[[], _Result]) -> _Result:
         """What `act` returns, however long the database cannot be used until then."""
