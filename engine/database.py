@@ -6,13 +6,8 @@ import sqlite3
 import time
 from typing import Any
 
-from peewee import (
-    DatabaseError,
-    IntegrityError,
-    OperationalError,
-    SqliteDatabase,
-    __exception_wrapper__,  # type: ignore[attr-defined]
-)
+import peewee
+from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
 
 from engine.errors import InvalidInput, Unavailable
 
@@ -36,7 +31,7 @@ class Sqlite(SqliteDatabase):
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
-            self.connection().execute(f"BEGIN {lock_type or self._lock_type}")
+            self.connection().execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
         except sqlite3.Error as error:
             self.patiently(super().begin, lock_type, met=error)
 
@@ -60,7 +55,7 @@ class Sqlite(SqliteDatabase):
         give_up_at = None
         while True:
             try:
-                with __exception_wrapper__:
+                with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                     if met is not None:
                         raise met
                     return act(*args)
