@@ -19,7 +19,7 @@ import models
 from engine import files, jobs, space
 from engine.database import unavailable
 from engine.errors import InvalidInput, Refused, Unavailable
-from models import Meta, Supervisor, Worker, db
+from models import Job, Meta, Supervisor, Worker, db
 
 _REASON = "the database was restored from a backup"
 _TABLES = {"job", "attempt", "worker", "config", "counter", "meta", "schema_migration"}
@@ -137,12 +137,14 @@ def _begin_anew() -> int:
     now = models.now_ms()
     db.execute_sql("PRAGMA journal_mode = WAL")
     with db.transaction():
-        given_back = jobs.give_back_all(_REASON)
+        running = list(Job.select().where(Job.state == "processing").order_by(Job.pk))
+        for job in running:
+            jobs.give_back(job.pk, _REASON)
         ended = {"status": "lost", "stopped_at": now, "reason": _REASON}
         Worker.update(**ended).where(Worker.stopped_at.is_null()).execute()
         Supervisor.update(stopped_at=now).where(Supervisor.stopped_at.is_null()).execute()
         Meta.update(value=uuid.uuid4().hex[:12]).where(Meta.key == "instance").execute()
-    return given_back
+    return len(running)
 
 
 @contextmanager

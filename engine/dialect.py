@@ -5,6 +5,7 @@ Parameters are named (`:pk`). The states of waiting jobs are literals: a bound v
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from peewee import SQL, NodeList, Value
@@ -79,6 +80,14 @@ VALUES (:pk, :run, :worker, :host, :started_at, :now, :duration_ms, :outcome, :r
 ON CONFLICT (job_pk, run) DO UPDATE SET {_ENDING}, {_OUTPUT}
 """
 
+# The clock shows :now where it would have shown :before: what was due stays due, retries wait no longer than they did.
+# Only what was written by the clock that ran ahead; an instant that a person chose stays that instant.
+FOLLOW_CLOCK = f"""
+UPDATE job
+   SET next_run_at = CASE WHEN next_run_at <= :before THEN :now ELSE next_run_at - (:before - :now) END
+ WHERE {WAITING} AND updated_at > :now AND next_run_at > :now AND (next_run_at <= :before OR state = 'failed')
+"""
+
 # What a lost run printed until then stays as it was shown.
 LOSE_ATTEMPT = f"""{_ATTEMPT}
 VALUES (:pk, :run, :worker, :host, :started_at, :now, :duration_ms, 'lost', NULL, :error,
@@ -110,6 +119,12 @@ SELECT * FROM job INDEXED BY job_failures WHERE state IN ('failed', 'dead') ORDE
 _DEAD = "SELECT * FROM job INDEXED BY job_dead WHERE state = 'dead' AND (finished_at, pk)"
 DEAD_BEFORE = f"{_DEAD} < (?, ?) ORDER BY finished_at DESC, pk DESC LIMIT ?"
 DEAD_AFTER = f"{_DEAD} > (?, ?) ORDER BY finished_at, pk LIMIT ?"
+
+
+def insert(table: str, columns: Iterable[str]) -> str:
+    """The statement that stores a row as it is; its parameters have the names of the columns."""
+    names = tuple(columns)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES (:{', :'.join(names)})"
 
 
 def has_tag(tags: Any, tag: str) -> Any:

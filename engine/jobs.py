@@ -92,6 +92,17 @@ def _insert(row: dict[str, Any]) -> None:
         raise Refused(f"There is a job {row['id']} already; choose another id, or leave it out.") from None
 
 
+def take_in(row: dict[str, Any]) -> int:
+    """Store a job as it was elsewhere, all columns but its key, and return the key it has here.
+
+    Raises Refused for a taken id.
+    """
+    try:
+        return db.execute_sql(dialect.insert("job", row), row).lastrowid
+    except IntegrityError:
+        raise Refused(f"There is a job {row['id']} already.") from None
+
+
 # --- running
 
 
@@ -152,14 +163,10 @@ def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
     return Job.get_by_id(pk).state
 
 
-def give_back_all(reason: str) -> int:
-    """End every run as lost and give its job back, uncounted; how many it were. The caller knows that none is alive."""
-    running = list(Job.select().where(Job.state == "processing").order_by(Job.pk))
-    with db.transaction():
-        for job in running:
-            held = _held(job, host="")
-            _end(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending")
-    return len(running)
+def give_back(pk: int, reason: str) -> None:
+    """End the job's run as lost and give it back, uncounted. The caller knows that nothing of the run is alive."""
+    held = _held(Job.get_by_id(pk), host="")
+    _end(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending")
 
 
 def _held(job: Job, host: str) -> Claim:
@@ -178,6 +185,12 @@ def show_output(held: Claim, stdout: Output, stderr: Output) -> bool:
     row = _fence(held) | _columns("stdout", stdout) | _columns("stderr", stderr)
     with db.transaction():
         return bool(db.execute_sql(dialect.SHOW_OUTPUT, row).rowcount)
+
+
+def follow_clock(before: int, now: int) -> int:
+    """The clock was set back from `before` to `now`: let waiting jobs wait no longer for it; how many it were."""
+    with db.transaction():
+        return db.execute_sql(dialect.FOLLOW_CLOCK, {"before": before, "now": now}).rowcount
 
 
 def backoff_ms(attempts: int) -> int:
