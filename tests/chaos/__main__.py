@@ -34,7 +34,10 @@ def main() -> int:
     if verdict.violations:
         print(f"The evidence is in {folder}; the same plan again: --seed {seed}")
         return 1
-    shutil.rmtree(folder)
+    if options.keep:
+        print(f"The evidence is in {folder}")
+    else:
+        shutil.rmtree(folder)
     return 0
 
 
@@ -45,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, help="the plan of an earlier storm (default: a new one)")
     parser.add_argument("--panel", action="store_true", help="serve the panel too, and kill it")
+    parser.add_argument("--keep", action="store_true", help="keep the evidence also when all is well")
     return parser
 
 
