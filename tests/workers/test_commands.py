@@ -183,6 +183,6 @@ def test_many_jobs_on_many_workers_run_once_each(queue, tmp_path):
 
 
 def test_a_job_may_enqueue_another_by_the_command_line(worker):
-    command = f'{sys.executable} {models.ROOT}/queuectl.py enqueue \'{{"id": "child", "command": "echo born"}}\''
+    command = f'"{sys.executable}" "{models.ROOT}/queuectl.py" enqueue \'{{"id": "child", "command": "echo born"}}\''
     worker.wait_for(worker.add(command), "completed")
     worker.wait_for("child", "completed")
