@@ -93,6 +93,7 @@ _TROUBLE = (
 
 
 def unavailable(sentence: str, path: str) -> Exception:
+    """The error that says for people what SQLite's `sentence` means; OperationalError when no one can help it."""
     for word, says in _TROUBLE:
         if word in sentence:
             return Unavailable(says.format(path=path))
