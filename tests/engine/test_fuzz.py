@@ -118,13 +118,13 @@ def _is_stored_as_given(job_id: str, payload: dict) -> None:
         assert shown[name] == value
 
 
-@settings(everything, max_examples=800)
+@settings(everything, max_examples=400)
 @given(document=written)
 def test_any_document_is_stored_as_given_or_refused_with_a_sentence(queue, document):
     _is_stored(document)
 
 
-@settings(everything, max_examples=300)
+@settings(everything, max_examples=150)
 @given(batch=st.lists(plausible, max_size=4))
 def test_a_batch_is_stored_whole_or_not_at_all(queue, batch):
     before = _count()
