@@ -72,8 +72,9 @@ class Loop:
             held = self._claim()
             if held is not None:
                 return held
-            self._tell("idle")
-            self._listen(None)
+            if not self.leaving:  # it may have been told to while it waited for the database
+                self._tell("idle")
+                self._listen(None)
 
     def _claim(self) -> Claim | None:
         while True:
