@@ -33,6 +33,8 @@ class Child:
     def tell(self, message: str) -> None:
         with suppress(OSError):  # it has just died; the next round reaps it
             self.channel.send(message.encode())
+            if self.status is None:
+                os.kill(self.pid, signal.SIGCONT)  # someone may have stopped it, and it would never hear
 
 
 def fork(worker: Worker, folder: str, host: str) -> Child:

@@ -97,9 +97,13 @@ class Supervision:
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            while (ended := os.waitpid(-1, os.WNOHANG | os.WUNTRACED))[0]:
                 pid, status = ended
-                if pid in self.children:  # else an orphan that came to us
+                if pid not in self.children:  # an orphan that came to us
+                    continue
+                if os.WIFSTOPPED(status):
+                    self._log(f"{self.children[pid].id} was stopped by a signal; kill -CONT {pid} lets it go on")
+                else:
                     self.children[pid].status = status
         for child in [child for child in self.children.values() if child.status is not None]:
             self._bury_child(child)
@@ -160,8 +164,8 @@ class Supervision:
         if wish != "run" and child.told != wish:
             child.told = wish
             child.tell(wish)
-        if status != worker.status:
-            Worker.update(status=status).where(Worker.pk == worker.pk).execute()
+        if (status, child.pid) != (worker.status, worker.pid):
+            Worker.update(status=status, pid=child.pid).where(Worker.pk == worker.pk).execute()
 
     def _wish(self, worker: Worker) -> str:
         """What shall become of the worker: its own wish, or that of the whole supervisor if that is stronger."""
@@ -192,14 +196,16 @@ class Supervision:
             self._signal_orphan(worker, signal.SIGQUIT)
 
     def _signal_orphan(self, worker: Worker, number: int) -> None:
-        """Signal a worker that is not our child: by a handle, taken while its lock proves that it lives."""
+        """Signal a worker that is not our child: by a handle, once its open lock proves that it is no other process."""
         if worker.pid is None:
             return
+        path = locks.of_worker(self.folder, worker.pk)
         with suppress(OSError):
             handle = os.pidfd_open(worker.pid)
             try:
-                if locks.is_held(locks.of_worker(self.folder, worker.pk)):
+                if locks.is_held(path) and tree.has_open(worker.pid, path):
                     signal.pidfd_send_signal(handle, number)
+                    signal.pidfd_send_signal(handle, signal.SIGCONT)  # a stopped process cannot act on it
             finally:
                 os.close(handle)
 

@@ -57,6 +57,17 @@ def end_holders(path: str) -> int:
     return _end_all(lambda pid: any(target == path for target in _open_files(pid)))
 
 
+def has_open(pid: int, path: str) -> bool:
+    """Whether this process has the file open."""
+    with suppress(OSError):
+        wanted = os.stat(path)
+        for name in os.listdir(f"{_PROC}/{pid}/fd"):
+            with suppress(OSError):
+                if os.path.samestat(os.stat(f"{_PROC}/{pid}/fd/{name}"), wanted):
+                    return True
+    return False
+
+
 def _children() -> list[int]:
     """The direct children of this process, the dead not yet reaped included."""
     me = os.getpid()
