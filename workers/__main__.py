@@ -13,7 +13,7 @@ import sys
 import time
 
 import models
-from engine.errors import QueueError
+from engine.errors import InvalidInput, QueueError
 from models import Worker
 from workers import control, locks
 from workers.supervisor import Supervision
@@ -60,10 +60,12 @@ def _take_lock(wait: bool) -> int | None:
 
 
 def _wish_for(count: int) -> None:
-    """Bring the number of wanted workers to `count` at least; those of an earlier life count."""
+    """Bring the number of wanted workers to `count` at least; those of an earlier life count. Raises InvalidInput."""
+    if count > control.MOST:
+        raise InvalidInput(f"At most {control.MOST} workers can live on one host; {count:,} were asked for.", "count")
     wanted = Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run").count()
     now = models.now_ms()
-    for _ in range(min(count, control.MOST) - wanted):
+    for _ in range(count - wanted):
         Worker.insert(host="", created_at=now).execute()
 
 
