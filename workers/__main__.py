@@ -15,7 +15,7 @@ import time
 import models
 from engine.errors import InvalidInput, QueueError
 from models import Worker
-from workers import control, locks
+from workers import control, locks, log
 from workers.supervisor import Supervision
 
 
@@ -23,17 +23,25 @@ def main(argv: list[str] | None = None) -> int:
     """Run the supervisor; the exit status."""
     options = _parser().parse_args(argv)
     try:
-        models.connect(options.db, durable=False)
+        options.db = models.connect(options.db, durable=False).database  # before the folder: it may be a relative path
         os.chdir(options.folder)
-        lock = _take_lock(wait=not options.detached)
-        if lock is None:
-            return 0
-        _wish_for(options.count)
-        Supervision(lock, managed=not options.detached).run()
+        while _supervise(options):
+            log.say("supervisor", "beginning again with what is there now")
     except QueueError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _supervise(options: argparse.Namespace) -> bool:
+    """Be the supervisor until it is time to leave. True when it is to begin again: the database is another now."""
+    models.connect(options.db, durable=False)
+    lock = _take_lock(wait=not options.detached)
+    if lock is None:
+        return False
+    _wish_for(options.count)
+    was_taken_away = Supervision(lock, managed=not options.detached).run()
+    return was_taken_away and (not options.detached or os.path.exists(options.db))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,10 +23,13 @@ from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
 from workers import birth, burial, locks, log, tree
 from workers.birth import Child
+from workers.ground import Ground
 
 BEAT_S = 5.0
 LOOK_S = 0.1  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
+PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
+ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands
 RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
@@ -55,6 +58,7 @@ class Supervision:
         self.due_at: int | None = None  # when the next waiting job is due
         self.has_orphans = True  # until the first look
         self.trouble = log.Trouble("supervisor")
+        self.ground = Ground(db.database, self.folder, lock)
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         now = models.now_ms()
@@ -62,19 +66,26 @@ class Supervision:
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
         ).execute()
 
-    def run(self) -> None:
-        """Supervise until told to leave, or, when not managed, until nobody wants a worker."""
+    def run(self) -> bool:
+        """Supervise until told to leave, or, when not managed, until nobody wants a worker.
+
+        True when it left because its database is gone or another now: whoever wants it may begin again.
+        """
         tree.adopt_orphans("queuectl-super")
+        db.obj.patience_s = PATIENCE_S
         self._heed_signals()
         gc.collect()
         gc.freeze()  # what is here now is shared with the workers; do not touch it again
         self._log(f"began, database {db.database}")
         while True:
             try:
+                if loss := self.ground.loss():
+                    self._abandon(loss)
+                    return not self.leaving
                 self._round()
                 self.trouble.over()
                 if self._is_over() and self._leave():
-                    return
+                    return False
                 self._sleep()
             except Unavailable as error:
                 self.trouble.say(str(error))
@@ -304,6 +315,24 @@ class Supervision:
             self.prune_at = now + _FAILED_S  # should it fail
             self.prune_at = now + self.retention.step()
 
+    def _abandon(self, loss: str) -> None:
+        """End workers that work for nobody: no one can see or cancel what they run, and no other may run it too.
+
+        They give their jobs back in the file that they have open. Nothing is written here: it might be another's.
+        """
+        self._log(f"{loss} Stopping its {len(self.children)} workers.")
+        for child in self.children.values():
+            child.tell("stop")
+        tree.wait_until(_has_no_child, ABANDON_S, LOOK_S / 2)
+        tree.end_children()
+        self._hear()
+        for child in self.children.values():
+            child.channel.close()
+        signal.set_wakeup_fd(-1)
+        models.disconnect()
+        os.close(self.lock)
+        self._log("left")
+
     def _is_over(self) -> bool:
         if self.children:
             return False
@@ -354,6 +383,15 @@ class Supervision:
 
     def _log(self, sentence: str) -> None:
         log.say("supervisor", sentence)
+
+
+def _has_no_child() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _anyone_wanted() -> bool:
