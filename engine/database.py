@@ -83,7 +83,7 @@ class Sqlite(SqliteDatabase):
 _TROUBLE = (
     ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
     ("is full", "The disk that holds {path} is full; free some space and try again."),
-    ("readonly", "The database {path} is read-only for this user; correct its permissions."),
+    ("readonly", "The database {path} is read-only for this user; correct the permissions of the file and its folder."),
     ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
     ("malformed", "The database {path} is damaged; stop the workers and restore a backup."),
     ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),

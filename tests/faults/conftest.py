@@ -17,8 +17,10 @@ import pytest
 
 import models
 import workers
+from app import create_app
 from engine import queries
 from tests.support import wait_until
+from tests.views.panel import Panel
 from tests.workers.conftest import Queue
 
 
@@ -50,6 +52,11 @@ class Faulty(Queue):
         """`queuectl` in a process of its own."""
         line = [sys.executable, f"{models.ROOT}/queuectl.py", "--db", str(self.path), *words]
         return subprocess.run(line, capture_output=True, text=True, timeout=60, **options)
+
+    def panel(self) -> Panel:
+        """The panel of this queue, in this process."""
+        models.disconnect()  # it opens a connection in the place of ours, which would stay behind
+        return Panel(create_app(str(self.path)).test_client(), self.path)
 
     def logged(self) -> str:
         """What the supervisors of `run_workers` and their workers have logged until now."""

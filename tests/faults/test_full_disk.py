@@ -20,12 +20,10 @@ import psutil
 import pytest
 
 import models
-from app import create_app
 from engine import jobs
 from engine.errors import Unavailable
 from tests.faults.conftest import Faulty, close
 from tests.support import wait_until
-from tests.views.panel import Panel
 
 SIZE = "6m"
 
@@ -128,7 +126,7 @@ def queue(disk: Any) -> Iterator[Faulty]:
 
 
 def test_enqueue_on_a_full_disk_is_refused_in_a_sentence_by_the_command_line_and_the_panel(queue, disk):
-    panel = Panel(create_app(str(queue.path)).test_client(), queue.path)
+    panel = queue.panel()
     token = panel.token()
     kept = queue.add("echo before")
     disk.fill(queue)
