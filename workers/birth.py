@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from engine import config
 from models import Worker, db
 from workers import locks, log, loop, tree
 from workers.loop import Loop
+
+INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3 to 9 that shell scripts use
 
 
 class Child:
@@ -68,7 +71,8 @@ def _live(worker_id: str, host: str, database: str, channel: socket.socket, held
         _close_all_but({0, 1, 2, channel.fileno(), *filter(None, held)})
         _, jobs_lock = held
         if jobs_lock is not None:
-            os.set_inheritable(jobs_lock, True)
+            fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit
+            os.close(jobs_lock)
         tree.adopt_orphans(f"queuectl-{worker_id}")
         models.connect(database, durable=False).patience_s = loop.PATIENCE_S
         if config.get("durability") == "full":

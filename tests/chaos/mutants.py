@@ -89,6 +89,10 @@ def _no_subreaper(who: str) -> Callable[[Patch], None]:
     return take_away
 
 
+def _low_descriptor_for_the_jobs(patch: Patch) -> None:
+    patch(birth, "INHERITED_FD", 3)
+
+
 # --- locks
 
 
@@ -207,6 +211,9 @@ MUTANTS = {
     "no scan for the mark": Mutant(_no_scan_for_the_mark, "all_die_and_descriptors_are_closed", "overlap"),
     "no scan for holders": Mutant(_no_scan_for_holders, "all_die_and_environment_is_empty", "stuck"),
     "lock of the jobs not asked": Mutant(_lock_of_the_jobs_not_asked, "all_die_and_environment_is_empty", "overlap"),
+    "jobs inherit a low descriptor": Mutant(
+        _low_descriptor_for_the_jobs, "all_die_and_a_job_uses_many_descriptors", "overlap"
+    ),
     "worker without its lock": Mutant(_unlocked(r"w\d+\.lock"), "supervisor_dies", "cut short"),
     "supervisor without its lock": Mutant(_unlocked(r"supervisor\.lock"), "second_supervisor", "two supervisors"),
     "no leftover loop": Mutant(_no_leftover_loop, "job_leaves_processes", "outlived"),

@@ -197,6 +197,12 @@ def all_die_and_environment_is_empty(stage: Stage) -> None:
     _no_overlap(stage)
 
 
+def all_die_and_a_job_uses_many_descriptors(stage: Stage) -> None:
+    """As a script does that says `exec 3>file`: it takes the place of what the job has inherited there."""
+    _all_die(stage, f"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; {EMPTY}")
+    _no_overlap(stage)
+
+
 def supervisor_dies(stage: Stage) -> None:
     """Its worker lives and finishes its job; the next supervisor must not take it for dead."""
     stage.add("until [ -e gate ]; do sleep 0.01; done")
