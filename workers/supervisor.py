@@ -199,12 +199,20 @@ class Supervision:
                 self.has_orphans = True
             return
         self.has_orphans = True
+        if worker.pid is None:
+            self._find_pid(worker)
         wish = self._wish(worker)
         status = "stopping" if wish == "stop" else "draining"
         if status != worker.status:
             Worker.update(status=status).where(Worker.pk == worker.pk).execute()
         if wish == "stop":
             self._signal_orphan(worker, signal.SIGQUIT)
+
+    def _find_pid(self, worker: Worker) -> None:
+        """Its supervisor died between its birth and the note of it; without a number it could not be stopped."""
+        for pid in tree.holders(locks.of_worker(self.folder, worker.pk)):
+            worker.pid = pid
+            Worker.update(pid=pid).where(Worker.pk == worker.pk).execute()
 
     def _signal_orphan(self, worker: Worker, number: int) -> None:
         """Signal a worker that is not our child: by a handle, once its open lock proves that it is no other process."""

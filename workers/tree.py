@@ -52,6 +52,11 @@ def end_marked(value: str) -> int:
     return _end_all(lambda pid: wanted in _read(f"{_PROC}/{pid}/environ").split(b"\0"))
 
 
+def holders(path: str) -> list[int]:
+    """Every other process that has this file open."""
+    return [pid for pid in _pids() if any(target == path for target in _open_files(pid))]
+
+
 def end_holders(path: str) -> int:
     """Kill every other process that has this file open; how many were found."""
     return _end_all(lambda pid: any(target == path for target in _open_files(pid)))

@@ -7,6 +7,7 @@ import signal
 
 import workers
 from engine import config, jobs
+from models import Worker
 from tests.support import wait_until
 
 
@@ -110,6 +111,21 @@ def test_a_running_job_of_an_orphan_can_be_cancelled_and_its_worker_stopped(queu
     assert workers.wait_ended([holder], 20) == []
     assert queue.state(second) in ("pending", "processing")
     assert queue.outcomes(second)[0] == "released"
+
+
+def test_an_orphan_whose_birth_was_never_noted_can_be_stopped(queue):
+    """Its supervisor died between the fork and the row; the worker lives and runs a job."""
+    job_id = queue.add("sleep 60")
+    (worker_id,) = queue.start(1)
+    queue.wait_for(job_id, "processing")
+    pid = queue.worker(worker_id).pid
+    _kill(queue.supervisor_pid())
+    wait_until(lambda: not workers.supervisor_lives())
+    Worker.update(pid=None).where(Worker.pk == int(worker_id[1:])).execute()
+    workers.stop(worker_id)
+    assert workers.wait_ended([worker_id], 10) == []
+    assert queue.worker(worker_id).pid == pid
+    assert queue.outcomes(job_id) == ["released"]
 
 
 def test_a_cancel_that_meets_a_crash_still_cancels(queue):
