@@ -352,7 +352,7 @@ class Supervision:
         """Give up the lock, then look once more: a wish written meanwhile found us alive and started nobody."""
         Supervisor.update(stopped_at=models.now_ms()).where(Supervisor.pk == self.pk).execute()
         os.close(self.lock)
-        if not self.leaving and _anyone_wanted():
+        if not self.leaving and _may_be_wanted():
             lock = locks.take(locks.of_supervisor(self.folder))
             if lock is not None:
                 self.lock = lock
@@ -404,6 +404,14 @@ def _has_no_child() -> bool:
 
 def _anyone_wanted() -> bool:
     return Worker.select().where(Worker.stopped_at.is_null()).exists()
+
+
+def _may_be_wanted() -> bool:
+    """Whether anyone is wanted; True when the database does not say, for whoever asks has no lock to wait with."""
+    try:
+        return _anyone_wanted()
+    except Unavailable:
+        return True
 
 
 def _words(code: int) -> str:

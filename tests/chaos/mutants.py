@@ -157,6 +157,10 @@ def _no_last_look(patch: Patch) -> None:
     patch(Supervision, "_leave", leave)
 
 
+def _last_look_that_must_see(patch: Patch) -> None:
+    patch(supervisor, "_may_be_wanted", lambda: supervisor._anyone_wanted())
+
+
 def _a_wake_up_in_vain_is_not_answered(patch: Patch) -> None:
     real = birth.Loop._obey
     patch(birth.Loop, "_obey", lambda self, message: None if message == "wake" else real(self, message))
@@ -223,6 +227,7 @@ MUTANTS = {
     "nudge only": Mutant(_nudge_only, "nobody_nudges_for_a_job", "not seen"),
     "no data_version": Mutant(_no_data_version, "nobody_nudges_for_a_worker", "not seen"),
     "no last look": Mutant(_no_last_look, "wish_meets_the_leaving", "left alone"),
+    "last look that must see": Mutant(_last_look_that_must_see, "database_is_locked_at_the_last_look", "lockless"),
     "vain wake-up not answered": Mutant(_a_wake_up_in_vain_is_not_answered, "job_is_snatched", "not seen"),
     "end without its fence": Mutant(_statement("END", RUN, HOLDER), "late_finisher", "accepted"),
     "end without the run": Mutant(_statement("END", RUN), "late_finisher_of_the_same_worker", "accepted"),

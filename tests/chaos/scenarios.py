@@ -295,23 +295,43 @@ def job_is_snatched(stage: Stage) -> None:
 
 def wish_meets_the_leaving(stage: Stage) -> None:
     """A wish is written when its author has just seen that a supervisor lives, which then lets go of its lock."""
+    if _leaves(stage, lambda: Worker.insert(host="here", created_at=0).execute()):
+        raise Broken("left alone: a worker is wanted and no supervisor lives")
+
+
+def database_is_locked_at_the_last_look(stage: Stage) -> None:
+    """A supervisor that goes on must have its lock again, also when it cannot see whether it is wanted."""
+
+    def fail() -> bool:
+        raise Unavailable("locked")
+
+    if _leaves(stage, lambda: stage.monkeypatch.setattr(supervisor, "_anyone_wanted", fail)):
+        raise Broken("left alone: a worker may be wanted and no supervisor lives")
+
+
+def _leaves(stage: Stage, at_the_release: Callable[[], Any]) -> bool:
+    """Whether a supervisor leaves when this happens just before it lets go of its lock. If not, it has the lock."""
     lock = locks.take(locks.of_supervisor(models.run_folder()))
     assert lock is not None
     leaving = Supervision(lock, managed=False, host="here")
 
     def close(fd: int) -> None:
         stage.monkeypatch.setattr(supervisor, "os", os)
-        Worker.insert(host="here", created_at=0).execute()
+        at_the_release()
         os.close(fd)
 
     stage.monkeypatch.setattr(supervisor, "os", SimpleNamespace(**{**vars(os), "close": close}))
-    has_left = leaving._leave()
-    for end in (leaving.alarm, leaving.alarm_end, leaving.ear):
-        end.close()
-    if has_left:
-        assert Worker.select().count()
-        raise Broken("left alone: a worker is wanted and no supervisor lives")
-    os.close(leaving.lock)
+    try:
+        has_left = leaving._leave()
+    except Unavailable:
+        raise Broken("lockless: a supervisor goes on without its lock") from None
+    finally:
+        for end in (leaving.alarm, leaving.alarm_end, leaving.ear):
+            end.close()
+    if not has_left:
+        assert locks.is_held(locks.of_supervisor(models.run_folder()))
+        os.close(leaving.lock)
+    return has_left
 
 
 # --- the engine
