@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from cli import printing
+from cli import operations, printing
 from cli.options import connect, example, json_option
 from engine.errors import InvalidInput, QueueError
 
@@ -705,6 +705,13 @@ def config_reset(key: str) -> None:
 
     connect()
     click.echo(f"{key.replace('-', '_')} = {settings.reset(key)}")
+
+
+# --- bad days
+
+
+for command in operations.COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command(epilog=example("completion bash > ~/.local/share/bash-completion/completions/queuectl"))

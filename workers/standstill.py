@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import models
 from engine.errors import Refused
 from workers import locks
+
+_PATIENCE_S = 2.0  # a supervisor leaves a moment after its last worker
 
 
 @contextmanager
@@ -18,7 +21,7 @@ def standstill(path: str) -> Iterator[None]:
     Raises Refused when a supervisor or a worker lives.
     """
     folder = models.run_folder(path)
-    lock = locks.take(locks.of_supervisor(folder))
+    lock = _take(locks.of_supervisor(folder))
     if lock is None:
         raise Refused(
             f"A supervisor works on {path}; stop it first ('queuectl worker stop', or end 'make run' or the service)."
@@ -30,3 +33,10 @@ def standstill(path: str) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def _take(path: str) -> int | None:
+    give_up_at = time.monotonic() + _PATIENCE_S
+    while (lock := locks.take(path)) is None and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    return lock

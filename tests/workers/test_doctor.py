@@ -1,0 +1,156 @@
+"""What doctor finds about processes, by their locks; and a standstill."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+import models
+import workers
+from engine import jobs
+from engine.errors import Refused
+from engine.health import OK, PROBLEM, WARNING
+from models import Supervisor, Worker
+from tests.support import wait_until
+from workers import doctor, locks
+from workers.standstill import standstill
+
+
+def _found(queue) -> dict[str, str]:
+    return {finding.check: finding.verdict for finding in doctor.examine(str(queue.path))}
+
+
+def _dead_worker(queue, job_id: str = "job") -> Worker:
+    """A worker that died with its supervisor while it ran a job."""
+    worker = Worker.create(host="h", created_at=0, started_at=1, status="running")
+    queue.add("true", id=job_id)
+    jobs.claim(worker.id, "h")
+    return worker
+
+
+def _lock_file(worker: Worker) -> str:
+    path = locks.of_worker(models.run_folder(), worker.pk)
+    os.close(locks.take(path))
+    return path
+
+
+def test_where_there_is_no_database_none_is_made(tmp_path):
+    path = tmp_path / "none.db"
+    first = doctor.examine(str(path))[0]
+    assert (first.check, first.verdict) == ("database", OK)
+    assert doctor.mend(str(path)) == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_no_database_is_a_problem(tmp_path):
+    path = tmp_path / "text.db"
+    path.write_text("hello" * 1000)
+    first = doctor.examine(str(path))[0]
+    assert (first.check, first.verdict) == ("database", PROBLEM)
+    assert "restore" in first.advice
+
+
+def test_all_is_well_while_workers_work(queue):
+    queue.start(2)
+    queue.add("sleep 60", id="job")
+    queue.wait_for("job", "processing")
+    found = _found(queue)
+    checks = ("supervisor", "waiting jobs", "running jobs", "workers", "lock files", "counters")
+    assert {name: found[name] for name in checks} == dict.fromkeys(checks, OK)
+
+
+def test_waiting_jobs_without_a_worker_are_found(queue):
+    queue.add("true", run_at="+1h")
+    assert _found(queue)["waiting jobs"] == OK
+    queue.add("true")
+    assert _found(queue)["waiting jobs"] == WARNING
+
+
+def test_a_job_whose_worker_is_dead_is_found_and_named(queue):
+    _dead_worker(queue)
+    findings = {finding.check: finding for finding in doctor.examine(str(queue.path))}
+    assert (findings["running jobs"].verdict, findings["workers"].verdict) == (PROBLEM, WARNING)
+    assert "job" in findings["running jobs"].says
+
+
+def test_a_job_whose_processes_live_on_is_not_abandoned(queue):
+    worker = _dead_worker(queue)
+    held = locks.take(locks.of_jobs(models.run_folder(), worker.pk))
+    assert _found(queue)["running jobs"] == OK
+    os.close(held)
+
+
+def test_a_supervisor_that_is_stopped_is_found(queue):
+    queue.start()
+    pid = queue.supervisor_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        Supervisor.update(beat_at=models.now_ms() - 60_000).execute()
+        assert _found(queue)["supervisor"] == PROBLEM
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_beat_ahead_of_the_clock_is_found(queue):
+    queue.start()
+    pid = queue.supervisor_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        Supervisor.update(beat_at=models.now_ms() + 60_000).execute()
+        assert _found(queue)["supervisor"] == WARNING
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_stale_lock_files_are_found_and_removed_but_no_other(queue):
+    ended = Worker.create(host="h", created_at=0, started_at=1, stopped_at=2)
+    alive = Worker.create(host="h", created_at=0, started_at=None)
+    stale, living = _lock_file(ended), _lock_file(alive)
+    coming = os.path.join(models.run_folder(), f"w{alive.pk + 1}.lock")
+    open(coming, "w").close()
+    assert _found(queue)["lock files"] == WARNING
+    assert doctor.mend(str(queue.path)) == ["Removed 1 stale lock files."]
+    assert [os.path.exists(path) for path in (stale, living, coming)] == [False, True, True]
+    assert _found(queue)["lock files"] == OK
+
+
+def test_a_lock_that_is_held_is_not_stale(queue):
+    ended = Worker.create(host="h", created_at=0, started_at=1, stopped_at=2)
+    held = locks.take(locks.of_worker(models.run_folder(), ended.pk))
+    assert doctor.mend(str(queue.path)) == []
+    os.close(held)
+
+
+def test_a_standstill_is_refused_while_a_supervisor_lives(queue):
+    queue.start()
+    with pytest.raises(Refused, match="A supervisor works on"), standstill(str(queue.path)):
+        pass
+
+
+def test_a_standstill_is_refused_while_an_orphaned_worker_runs_a_job(queue):
+    queue.start()
+    queue.add("sleep 60", id="job")
+    queue.wait_for("job", "processing")
+    os.kill(queue.supervisor_pid(), signal.SIGKILL)
+    wait_until(lambda: not workers.supervisor_lives())
+    with pytest.raises(Refused, match="still runs a job"), standstill(str(queue.path)):
+        pass
+    assert not workers.supervisor_lives()
+
+
+def test_no_supervisor_begins_during_a_standstill(queue):
+    with standstill(str(queue.path)):
+        assert workers.supervisor_lives()  # its lock is taken, so whoever asks believes that one does
+    assert not workers.supervisor_lives()
+
+
+def test_the_supervisor_deletes_what_is_old(queue):
+    long_ago = models.now_ms() - 8 * 24 * 3_600_000
+    queue.add("true", id="old")
+    held = jobs.claim("w1", "h")
+    jobs.complete(held, jobs.Ending(return_code=0))
+    models.db.execute_sql("UPDATE job SET created_at = ?, finished_at = ?", (long_ago, long_ago))
+    queue.start()
+    wait_until(lambda: not models.Job.select().exists())

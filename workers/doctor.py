@@ -1,0 +1,138 @@
+"""Whether the processes are as they should be, and with them the whole queue. The locks are asked, as always."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+
+import models
+from engine import dialect, health
+from engine.errors import QueueError
+from engine.health import OK, PROBLEM, WARNING, Finding
+from engine.queries import SILENT_MS
+from models import Job, Supervisor, Worker, db
+from workers import locks
+from workers.control import supervisor_lives
+
+_CLOCK_MS = 2000
+_LOCK = re.compile(r"w(\d+)\.(jobs\.)?lock")
+_NAMED = 5  # ids in a sentence
+
+
+def examine(url: str | None = None) -> list[Finding]:
+    """Every check of the database at `url`. Changes nothing, but brings an older schema up to date."""
+    path = models.path_of(url)
+    found = health.of_place(path)
+    if not os.path.exists(path):
+        return [Finding("database", OK, f"there is none at {path} yet; the first job makes it"), *found]
+    try:
+        models.connect(path)
+    except QueueError as error:
+        advice = "'queuectl restore FILE' brings back a backup and keeps what is there."
+        return [Finding("database", PROBLEM, str(error), advice), *found]
+    return [Finding("database", OK, path), *health.of_database(), *_of_processes(), *found]
+
+
+def mend(url: str | None = None) -> list[str]:
+    """Put right what is safe to: the counters, the journal mode, lock files of the past. What was done, in words."""
+    path = models.path_of(url)
+    if not os.path.exists(path):
+        return []
+    models.connect(path)
+    done = health.mend()
+    stale = _stale_locks()
+    locks.forget(*(os.path.join(models.run_folder(), name) for name in stale))
+    return [*done, f"Removed {len(stale)} stale lock files."] if stale else done
+
+
+def _of_processes() -> list[Finding]:
+    return [
+        health.looked_at("supervisor", _supervisor),
+        health.looked_at("waiting jobs", _waiting),
+        health.looked_at("running jobs", _running),
+        health.looked_at("workers", _workers),
+        health.looked_at("lock files", _lock_files),
+    ]
+
+
+def _supervisor() -> Finding:
+    if not supervisor_lives():
+        return Finding("supervisor", OK, "none lives; 'queuectl worker start' makes one")
+    newest = Supervisor.select().where(Supervisor.host == socket.gethostname()).order_by(Supervisor.pk.desc()).first()
+    if newest is None:
+        return Finding("supervisor", WARNING, "one has its lock and no row yet", "Look again in a moment.")
+    silent_ms = models.now_ms() - newest.beat_at
+    says = f"process {newest.pid}, last heard of {silent_ms / 1000:,.0f} s ago"
+    if silent_ms > SILENT_MS:
+        advice = f"See whether process {newest.pid} is stopped or its disk stuck; ending it starts no job twice."
+        return Finding("supervisor", PROBLEM, says, advice)
+    if silent_ms < -_CLOCK_MS:
+        return Finding(
+            "supervisor", WARNING, f"its last beat is {-silent_ms / 1000:,.0f} s ahead", "Set the clock, by NTP."
+        )
+    return Finding("supervisor", OK, says)
+
+
+def _waiting() -> Finding:
+    due_at = db.execute_sql(dialect.NEXT_DUE).fetchone()[0]
+    if due_at is None or due_at > models.now_ms():
+        return Finding("waiting jobs", OK, "none is due")
+    if Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run").exists():
+        return Finding("waiting jobs", OK, "some are due, and workers take them")
+    return Finding("waiting jobs", WARNING, "some are due, and there is no worker", "queuectl worker start --count 2")
+
+
+def _running() -> Finding:
+    """Jobs whose worker is dead. The next supervisor gives them back, unless their worker counts as ended."""
+    held = Job.select().where(Job.state == "processing").order_by(Job.pk).limit(10_000)
+    abandoned = [job for job in list(held) if _is_abandoned(job)]
+    if not abandoned:
+        return Finding("running jobs", OK, "each has a living worker")
+    says = f"the workers of {_some([job.id for job in abandoned])} are dead"
+    if supervisor_lives():
+        return Finding("running jobs", WARNING, says, "The supervisor is giving them back; look again in a moment.")
+    return Finding("running jobs", PROBLEM, says, "queuectl worker start; its supervisor gives them back at once.")
+
+
+def _is_abandoned(job: Job) -> bool:
+    pk = int(str(job.locked_by)[1:])
+    folder = models.run_folder()
+    if locks.is_held(locks.of_worker(folder, pk)) or locks.is_held(locks.of_jobs(folder, pk)):
+        return False
+    return Job.select().where(Job.pk == job.pk, Job.run == job.run, Job.state == "processing").exists()
+
+
+def _workers() -> Finding:
+    living = Worker.select().where(Worker.stopped_at.is_null(), Worker.started_at.is_null(False)).order_by(Worker.pk)
+    rows = list(living.limit(10_000))
+    dead = [row.id for row in rows if not locks.is_held(locks.of_worker(models.run_folder(), row.pk))]
+    if not dead or supervisor_lives():
+        return Finding("workers", OK, f"{len(rows)} alive")
+    return Finding(
+        "workers", WARNING, f"{_some(dead)} died with their supervisor", "queuectl worker start clears them away."
+    )
+
+
+def _lock_files() -> Finding:
+    stale = _stale_locks()
+    if not stale:
+        return Finding("lock files", OK, "none is left over")
+    return Finding(
+        "lock files", WARNING, f"{len(stale)} of past workers are left", "'queuectl doctor --fix' removes them."
+    )
+
+
+def _stale_locks() -> list[str]:
+    """Free lock files of workers that have ended, or that are no longer listed. A number is never given again."""
+    folder = models.run_folder()
+    found = {name: int(match[1]) for name in sorted(os.listdir(folder)) if (match := _LOCK.fullmatch(name))}
+    living = {worker.pk for worker in Worker.select(Worker.pk).where(Worker.stopped_at.is_null())}
+    newest = Worker.select(Worker.pk).order_by(Worker.pk.desc()).limit(1).scalar() or 0
+    past = [name for name, pk in found.items() if pk <= newest and pk not in living]
+    return [name for name in past if not locks.is_held(os.path.join(folder, name))]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
