@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 import models
-from engine import dialect, wakeup
+from engine import dialect, jobs, wakeup
 from engine.errors import Unavailable
 from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
@@ -30,6 +30,7 @@ LOOK_S = 0.1  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
 PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
 ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands
+CLOCK_STEP_MS = 2000  # a clock that falls back further was set, not adjusted
 RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
@@ -62,6 +63,7 @@ class Supervision:
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         now = models.now_ms()
+        self.clock = (max(now, _last_written()), time.monotonic())  # what it showed when it was last looked at
         self.pk = Supervisor.insert(
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
         ).execute()
@@ -95,6 +97,7 @@ class Supervision:
                 self._sleep(REST_S)
 
     def _round(self) -> None:
+        self._watch_clock()
         self._reap()
         self._hear()
         if self._has_changed():
@@ -323,6 +326,17 @@ class Supervision:
             self.prune_at = now + _FAILED_S  # should it fail
             self.prune_at = now + self.retention.step()
 
+    def _watch_clock(self) -> None:
+        """When the clock was set back, what was due stays due, and no retry waits longer for it."""
+        (wall, at), now, elapsed_at = self.clock, models.now_ms(), time.monotonic()
+        before = wall + int((elapsed_at - at) * 1000)
+        if before - now > CLOCK_STEP_MS:
+            moved = jobs.follow_clock(before, now)
+            Worker.update(start_after=0).where(Worker.started_at.is_null(), Worker.stopped_at.is_null()).execute()
+            self._look_again()
+            self._log(f"the clock was set back by {round((before - now) / 1000)} s; {moved} waiting jobs follow it")
+        self.clock = now, elapsed_at
+
     def _abandon(self, loss: str) -> None:
         """End workers that work for nobody: no one can see or cancel what they run, and no other may run it too.
 
@@ -400,6 +414,13 @@ def _has_no_child() -> bool:
     except ChildProcessError:
         return True
     return False
+
+
+def _last_written() -> int:
+    """The latest that the clock is known to have shown: at a supervisor's last beat or a job's arrival."""
+    beat = Supervisor.select(Supervisor.beat_at).order_by(Supervisor.pk.desc()).limit(1).scalar()
+    arrival = Job.select(Job.created_at).order_by(Job.pk.desc()).limit(1).scalar()
+    return max(beat or 0, arrival or 0)
 
 
 def _anyone_wanted() -> bool:
