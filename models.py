@@ -252,6 +252,8 @@ def path_of(url: str | None = None) -> str:
     path = os.path.realpath(url.removeprefix("sqlite:///"))
     if os.path.isdir(path):
         raise Unavailable(f"{path} is a folder; name a file in it, for example {os.path.join(path, 'queue.db')}.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Unavailable(f"{path} is not a file; name one that holds the jobs, or none yet.")
     return path
 
 

@@ -24,16 +24,21 @@ def nudge() -> None:
 
 def listen(folder: str) -> socket.socket:
     """The supervisor's end, non-blocking. Only the holder of the supervisor lock may call it."""
-    ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    ear = _socket()
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, SOCKET))
     _with_short_path(folder, ear.bind)
     return ear
 
 
+def _socket() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    made.setblocking(False)
+    return made
+
+
 def _send() -> None:
-    mouth = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    with mouth, suppress(OSError):  # nobody listens, or its buffer is full and it will look anyway
+    with _socket() as mouth, suppress(OSError):  # nobody listens, or its buffer is full and it will look anyway
         _with_short_path(f"{models.db.database}.run", lambda path: mouth.sendto(b"!", path))
 
 
