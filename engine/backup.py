@@ -41,7 +41,7 @@ def write(path: str) -> int:
     """
     folder = os.path.dirname(os.path.abspath(path))
     with files.new_file(path) as part:
-        space.need(folder, space.size(db.database), "The backup")
+        space.need(folder, space.size(db.database) + space.MARGIN, "The backup")
         with _sentences(path):
             db.connection().execute("VACUUM INTO ?", (part,))
         with closing(_open(part)):
@@ -59,7 +59,8 @@ def restore(source: str, path: str) -> Restored:
     if os.path.exists(path) and os.path.samefile(source, path):
         raise InvalidInput(f"{source} is the database itself; name a backup.")
     with closing(_open(source)) as copy:
-        space.need(os.path.dirname(path), 2 * space.size(path) + 2 * space.size(source), "To restore")
+        wanted = 2 * (space.size(path) + space.size(source)) + space.MARGIN
+        space.need(os.path.dirname(path), wanted, "The restore")
         kept = _keep(path, copy)
         with _sentences(path):
             _copy(copy, path)

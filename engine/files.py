@@ -29,7 +29,9 @@ def new_file(path: str) -> Iterator[str]:
         _refuse_taken(path)
         os.rename(part, path)
         _sync(os.path.dirname(os.path.abspath(path)))
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and not error.filename:
+            error.filename = path  # a full disk does not say whose it is
         for name in (part, f"{part}-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(name)

@@ -13,7 +13,8 @@ from models import db
 
 _STEP_PAGES = 256  # given back in one transaction, about 10 ms
 _PAUSE_S = 0.002  # between two, for those who wait for the lock
-_MARGIN = 16 * 1024 * 1024  # left free beside what is asked for
+MARGIN = 16 * 1024 * 1024  # for what others write meanwhile
+_LOG = 10 * 1024 * 1024  # what a vacuum in steps writes to the log until that is emptied
 
 
 class Change(NamedTuple):
@@ -29,11 +30,11 @@ def free(folder: str) -> int:
 
 
 def need(folder: str, size: int, purpose: str) -> None:
-    """Raises Unavailable unless `size` bytes and a margin are free on the disk of this folder."""
+    """Raises Unavailable unless `size` bytes are free on the disk of this folder."""
     left = free(folder)
-    if left < size + _MARGIN:
+    if left < size:
         raise Unavailable(
-            f"{purpose} needs {size + _MARGIN:,} free bytes in {folder}, and {left:,} are free; make room and try again."
+            f"{purpose} needs {size:,} free bytes in {folder}, and {left:,} are free; make room and try again."
         )
 
 
@@ -49,7 +50,8 @@ def size(path: str) -> int:
 def give_back() -> Change:
     """Shorten the file by the pages that nothing uses, in small steps beside running workers. Raises Unavailable."""
     before = size(db.database)
-    need(os.path.dirname(db.database), 0, "A vacuum")
+    _shortened()
+    need(os.path.dirname(db.database), _LOG, "A vacuum")
     while left := _pragma("freelist_count"):
         with db.transaction():
             for _ in range(min(left, _STEP_PAGES)):
@@ -68,10 +70,10 @@ def rewrite() -> Change:
     used = (_pragma("page_count") - _pragma("freelist_count")) * _pragma("page_size")
     folder, temporary = os.path.dirname(db.database), _temporary_folder()
     if os.stat(folder).st_dev == os.stat(temporary).st_dev:
-        need(folder, 2 * used, "A full vacuum")
+        need(folder, 2 * used + MARGIN, "A full vacuum")
     else:
-        need(folder, used, "A full vacuum")
-        need(temporary, used, "A full vacuum")
+        need(folder, used + MARGIN, "A full vacuum")
+        need(temporary, used + MARGIN, "A full vacuum")
     db.execute_sql("PRAGMA temp_store = FILE")  # the copy is as large as the database
     db.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute_sql("VACUUM")

@@ -94,6 +94,13 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_disk_that_is_full_midway_is_said_of_the_file_and_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match=r"full.*/file'") as caught, files.new_file(str(tmp_path / "file")):
+        raise OSError(28, "full")
+    assert caught.value.filename == str(tmp_path / "file")
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_backup_is_refused_when_the_disk_is_too_small(queue, tmp_path, monkeypatch):
     monkeypatch.setattr(space, "free", lambda folder: 1000)
     with pytest.raises(Unavailable, match="make room"):
