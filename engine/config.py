@@ -51,7 +51,16 @@ KEYS = {
             "A failed job waits this number to the power of its attempts, in seconds, before the next try.",
             "the next failure",
         ),
-        Key("max_backoff_sec", 21_600, int, 1, _YEAR_S, "s", "The longest wait before a retry.", "the next failure"),
+        Key(
+            "max_backoff_sec",
+            21_600,
+            int,
+            1,
+            _YEAR_S,
+            "s",
+            "The longest wait before a retry, without the jitter.",
+            "the next failure",
+        ),
         Key(
             "backoff_jitter",
             0,

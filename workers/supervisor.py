@@ -17,27 +17,22 @@ from contextlib import suppress
 from typing import Any
 
 import models
-from engine import dialect, jobs, wakeup
+from engine import dialect, wakeup
 from engine.errors import Unavailable
-from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
-from workers import birth, burial, locks, log, tree
+from workers import birth, burial, locks, log, orphans, tree
 from workers.birth import Child
+from workers.chores import Chores
 from workers.ground import Ground
 
-BEAT_S = 5.0
 LOOK_S = 0.1  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
 PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
 ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands
-CLOCK_STEP_MS = 2000  # a clock that falls back further was set, not adjusted
 RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
 _LOOK = -1  # no data_version: the wishes must be read
-_CHECKPOINT_S = 1.0
-_FAILED_S = 60.0  # until housekeeping that failed is tried again
-_WAL_LIMIT = 64 * 1024 * 1024
 
 
 class Supervision:
@@ -51,10 +46,6 @@ class Supervision:
         self.children: dict[int, Child] = {}  # by pid
         self.leaving: str | None = None  # drain, stop
         self.seen_version = _LOOK
-        self.beat_at = 0.0
-        self.checkpoint_at = 0.0
-        self.prune_at = 0.0
-        self.retention = Retention()
         self.start_at = 0  # when the next delayed start is due
         self.due_at: int | None = None  # when the next waiting job is due
         self.has_orphans = True  # until the first look
@@ -63,10 +54,10 @@ class Supervision:
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         now = models.now_ms()
-        self.clock = (max(now, _last_written()), time.monotonic())  # what it showed when it was last looked at
         self.pk = Supervisor.insert(
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
         ).execute()
+        self.chores = Chores(self.pk)
 
     def run(self) -> bool:
         """Supervise until told to leave, or, when not managed, until nobody wants a worker.
@@ -97,15 +88,14 @@ class Supervision:
                 self._sleep(REST_S)
 
     def _round(self) -> None:
-        self._watch_clock()
+        if self.chores.watch_clock():
+            self._look_again()
         self._reap()
         self._hear()
         if self._has_changed():
             self._read_wishes()
         self._wake()
-        self._beat()
-        self._checkpoint()
-        self._prune()
+        self.chores.step()
 
     # --- the living and the dead
 
@@ -203,33 +193,13 @@ class Supervision:
             return
         self.has_orphans = True
         if worker.pid is None:
-            self._find_pid(worker)
+            orphans.find_pid(worker, self.folder)
         wish = self._wish(worker)
         status = "stopping" if wish == "stop" else "draining"
         if status != worker.status:
             Worker.update(status=status).where(Worker.pk == worker.pk).execute()
         if wish == "stop":
-            self._signal_orphan(worker, signal.SIGQUIT)
-
-    def _find_pid(self, worker: Worker) -> None:
-        """Its supervisor died between its birth and the note of it; without a number it could not be stopped."""
-        for pid in tree.holders(locks.of_worker(self.folder, worker.pk)):
-            worker.pid = pid
-            Worker.update(pid=pid).where(Worker.pk == worker.pk).execute()
-
-    def _signal_orphan(self, worker: Worker, number: int) -> None:
-        """Signal a worker that is not our child: by a handle, once its open lock proves that it is no other process."""
-        if worker.pid is None:
-            return
-        path = locks.of_worker(self.folder, worker.pk)
-        with suppress(OSError):
-            handle = os.pidfd_open(worker.pid)
-            try:
-                if locks.is_held(path) and tree.has_open(worker.pid, path):
-                    signal.pidfd_send_signal(handle, number)
-                    signal.pidfd_send_signal(handle, signal.SIGCONT)  # a stopped process cannot act on it
-            finally:
-                os.close(handle)
+            orphans.send(worker, signal.SIGQUIT, self.folder)
 
     def _pass_on_cancels(self, known: dict[int, Child]) -> None:
         asked = Job.select(Job.pk, Job.run, Job.locked_by).where(Job.state == "processing", Job.cancel_requested)
@@ -238,7 +208,7 @@ class Supervision:
             if pk in known:
                 known[pk].tell(f"cancel {job.pk} {job.run}")
             elif orphan := Worker.get_or_none(Worker.pk == pk):
-                self._signal_orphan(orphan, signal.SIGUSR1)
+                orphans.send(orphan, signal.SIGUSR1, self.folder)
 
     def _fork(self, worker: Worker) -> None:
         now = models.now_ms()
@@ -299,43 +269,7 @@ class Supervision:
             idle[0].mood = "waking"
             idle[0].tell("wake")
 
-    # --- housekeeping
-
-    def _beat(self) -> None:
-        now = time.monotonic()
-        if now >= self.beat_at:
-            self.beat_at = now + BEAT_S
-            beat = {"beat_at": models.now_ms(), "beat_seq": Supervisor.beat_seq + 1}
-            Supervisor.update(**beat).where(Supervisor.pk == self.pk).execute()
-
-    def _checkpoint(self) -> None:
-        """Move the write-ahead log into the database, off the workers' path; shorten it when it grew long."""
-        now = time.monotonic()
-        if now < self.checkpoint_at:
-            return
-        self.checkpoint_at = now + _CHECKPOINT_S
-        with suppress(OSError):
-            size = os.stat(f"{db.database}-wal").st_size
-            if size:
-                db.execute_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > _WAL_LIMIT else 'PASSIVE'})")
-
-    def _prune(self) -> None:
-        """Delete what is older than the settings keep, a little at a time."""
-        now = time.monotonic()
-        if now >= self.prune_at:
-            self.prune_at = now + _FAILED_S  # should it fail
-            self.prune_at = now + self.retention.step()
-
-    def _watch_clock(self) -> None:
-        """When the clock was set back, what was due stays due, and no retry waits longer for it."""
-        (wall, at), now, elapsed_at = self.clock, models.now_ms(), time.monotonic()
-        before = wall + int((elapsed_at - at) * 1000)
-        if before - now > CLOCK_STEP_MS:
-            moved = jobs.follow_clock(before, now)
-            Worker.update(start_after=0).where(Worker.started_at.is_null(), Worker.stopped_at.is_null()).execute()
-            self._look_again()
-            self._log(f"the clock was set back by {round((before - now) / 1000)} s; {moved} waiting jobs follow it")
-        self.clock = now, elapsed_at
+    # --- leaving
 
     def _abandon(self, loss: str) -> None:
         """End workers that work for nobody: no one can see or cancel what they run, and no other may run it too.
@@ -414,13 +348,6 @@ def _has_no_child() -> bool:
     except ChildProcessError:
         return True
     return False
-
-
-def _last_written() -> int:
-    """The latest that the clock is known to have shown: at a supervisor's last beat or a job's arrival."""
-    beat = Supervisor.select(Supervisor.beat_at).order_by(Supervisor.pk.desc()).limit(1).scalar()
-    arrival = Job.select(Job.created_at).order_by(Job.pk.desc()).limit(1).scalar()
-    return max(beat or 0, arrival or 0)
 
 
 def _anyone_wanted() -> bool:

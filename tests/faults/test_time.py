@@ -17,8 +17,7 @@ from engine.errors import StaleClaim
 from models import Job, Worker
 from tests.faults.conftest import is_running, run_of
 from tests.support import wait_until
-from workers import locks, tree
-from workers.supervisor import Supervision
+from workers import locks, orphans, tree
 
 HOUR_MS = 3600 * 1000
 
@@ -31,7 +30,7 @@ class Clock:
         self.set(0)
         self.program = f"""
 import pathlib, time, models, workers.supervisor as s
-from workers import locks
+from workers import locks, orphans
 offset = pathlib.Path({str(self.file)!r})
 models.now_ms = lambda: time.time_ns() // 1_000_000 + int(offset.read_text())
 models.connect({str(folder / "queue.db")!r}, durable=False)
@@ -178,9 +177,7 @@ def test_a_recorded_pid_that_is_another_process_now_is_not_signalled(queue, stra
     row = Worker.get_by_id(Worker.insert(host="here", pid=stranger, created_at=0, started_at=1).execute())
     folder = models.run_folder()
     lock = locks.take(locks.of_worker(folder, row.pk)) if held else None
-    supervision = object.__new__(Supervision)
-    supervision.folder = folder
-    supervision._signal_orphan(row, number)
+    orphans.send(row, number, folder)
     assert is_running(stranger)
     if lock is not None:
         os.close(lock)

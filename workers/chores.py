@@ -1,0 +1,75 @@
+"""What a supervisor does besides its workers: beat, checkpoint, delete what is old, watch the clock."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+
+import models
+from engine import jobs
+from engine.retention import Retention
+from models import Job, Supervisor, Worker, db
+from workers import log
+
+BEAT_S = 5.0
+CHECKPOINT_S = 1.0
+FAILED_S = 60.0  # until a clearing that failed is tried again
+WAL_LIMIT = 64 * 1024 * 1024
+CLOCK_STEP_MS = 2000  # a clock that falls back further was set, not adjusted
+
+
+class Chores:
+    """The chores of the supervisor with this row, each done when its time has come."""
+
+    def __init__(self, supervisor_pk: int):
+        self.pk = supervisor_pk
+        self.beat_at = 0.0
+        self.checkpoint_at = 0.0
+        self.prune_at = 0.0
+        self.retention = Retention()
+        self.clock = (max(models.now_ms(), _last_written()), time.monotonic())  # what it showed when last looked at
+
+    def step(self) -> None:
+        """Do what is due now; a little at a time, for the workers' sake."""
+        now = time.monotonic()
+        if now >= self.beat_at:
+            self.beat_at = now + BEAT_S
+            self._beat()
+        if now >= self.checkpoint_at:
+            self.checkpoint_at = now + CHECKPOINT_S
+            self._checkpoint()
+        if now >= self.prune_at:
+            self.prune_at = now + FAILED_S  # should it fail
+            self.prune_at = now + self.retention.step()
+
+    def watch_clock(self) -> bool:
+        """When the clock was set back, what was due stays due, and no retry waits longer for it. True when it was."""
+        (wall, at), now, elapsed_at = self.clock, models.now_ms(), time.monotonic()
+        before = wall + int((elapsed_at - at) * 1000)
+        fell = before - now > CLOCK_STEP_MS
+        if fell:
+            moved = jobs.follow_clock(before, now)
+            Worker.update(start_after=0).where(Worker.started_at.is_null(), Worker.stopped_at.is_null()).execute()
+            seconds = round((before - now) / 1000)
+            log.say("supervisor", f"the clock was set back by {seconds} s; {moved} waiting jobs follow it")
+        self.clock = now, elapsed_at
+        return fell
+
+    def _beat(self) -> None:
+        beat = {"beat_at": models.now_ms(), "beat_seq": Supervisor.beat_seq + 1}
+        Supervisor.update(**beat).where(Supervisor.pk == self.pk).execute()
+
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the database, off the workers' path; shorten it when it grew long."""
+        with suppress(OSError):
+            size = os.stat(f"{db.database}-wal").st_size
+            if size:
+                db.execute_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > WAL_LIMIT else 'PASSIVE'})")
+
+
+def _last_written() -> int:
+    """The latest that the clock is known to have shown: at a supervisor's last beat or a job's arrival."""
+    beat = Supervisor.select(Supervisor.beat_at).order_by(Supervisor.pk.desc()).limit(1).scalar()
+    arrival = Job.select(Job.created_at).order_by(Job.pk.desc()).limit(1).scalar()
+    return max(beat or 0, arrival or 0)
