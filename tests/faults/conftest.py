@@ -104,11 +104,15 @@ def close(opened: Faulty) -> None:
 def kill_tree(pid: int) -> None:
     """SIGKILL to a process and to all that descend from it, as a service manager does at its limit."""
     root = psutil.Process(pid)
-    tree = [root, *root.children(recursive=True)]
+    tree: set[psutil.Process] = set()
+    while fresh := {root, *root.children(recursive=True)} - tree:
+        for process in fresh:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()  # so that it makes no other meanwhile
+        tree |= fresh
     for process in tree:
-        process.suspend()
-    for process in tree:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(tree, 20)
 
 

@@ -30,7 +30,7 @@ class Clock:
         self.set(0)
         self.program = f"""
 import pathlib, time, models, workers.supervisor as s
-from workers import locks, orphans
+from workers import locks
 offset = pathlib.Path({str(self.file)!r})
 models.now_ms = lambda: time.time_ns() // 1_000_000 + int(offset.read_text())
 models.connect({str(folder / "queue.db")!r}, durable=False)
