@@ -16,7 +16,7 @@ import models
 from engine.errors import InvalidInput, QueueError
 from models import Worker
 from workers import control, locks, log
-from workers.supervisor import Supervision
+from workers.supervisor import LEAVE_SIGNALS, Supervision
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,6 +39,8 @@ def _supervise(options: argparse.Namespace) -> bool:
     lock = _take_lock(wait=not options.detached)
     if lock is None:
         return False
+    # From here on they wait until the supervisor heeds them: no wish is left behind with nobody to make it true.
+    signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
     _wish_for(options.count)
     was_taken_away = Supervision(lock, managed=not options.detached).run()
     return was_taken_away and (not options.detached or os.path.exists(options.db))
@@ -58,9 +60,9 @@ def _take_lock(wait: bool) -> int | None:
     path = locks.of_supervisor(models.run_folder())
     lock = locks.take(path)
     if lock is None and wait:
-        print("Another supervisor runs the workers of this database; waiting to take over.", file=sys.stderr)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in LEAVE_SIGNALS:
             signal.signal(number, lambda *_: sys.exit(0))
+        print("Another supervisor runs the workers of this database; waiting to take over.", file=sys.stderr)
         while lock is None:
             time.sleep(0.2)
             lock = locks.take(path)

@@ -32,6 +32,7 @@ ABANDON_S = 30.0  # for the workers of a database that is gone to end their comm
 RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
+LEAVE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _LOOK = -1  # no data_version: the wishes must be read
 
 
@@ -329,9 +330,10 @@ class Supervision:
         for end in (self.alarm, self.alarm_end):
             end.setblocking(False)
         signal.set_wakeup_fd(self.alarm_end.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD):
+        for number in (*LEAVE_SIGNALS, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE_SIGNALS)
 
     def _look_again(self) -> None:
         """Read the wishes in the next round: what this process itself writes does not show as a change."""
