@@ -172,7 +172,7 @@ def test_output_and_result_of_a_job_wait_in_its_worker_until_there_is_space(queu
     wait_until(lambda: f"w1: The disk that holds {queue.path} {disk.sentence}" in queue.logged())  # what it printed
     late.touch()
     wait_until(lambda: not queue.marked_processes())
-    wait_until(lambda: _has_waited(pid, times=2))  # for the result to be stored
+    wait_until(lambda: _has_waited(pid, times=1))  # for the result to be stored
     assert queue.state(job_id) == "processing"
     disk.free(queue)
     queue.wait_for(job_id, "completed")
@@ -192,7 +192,7 @@ def test_a_log_on_the_full_disk_ends_neither_supervisor_nor_worker(queue, disk, 
     disk.fill(queue, queue.supervisor_pid())
     gate.touch()
     wait_until(lambda: not queue.marked_processes())
-    wait_until(lambda: _has_waited(pid, times=3))
+    wait_until(lambda: _has_waited(pid, times=1))
     disk.free(queue, queue.supervisor_pid())
     queue.wait_for(job_id, "completed")
     assert (queue.outcomes(job_id), queue.worker("w1").pid) == (["success"], pid)

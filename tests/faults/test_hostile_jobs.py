@@ -73,7 +73,7 @@ def test_a_job_that_closes_its_output_and_lives_on_is_waited_for_without_burning
     wait_until(lambda: worker.printed(job_id) == "before\n")
     turns = _switches(pid)
     lived = ticks.stat().st_size
-    wait_until(lambda: ticks.stat().st_size >= lived + 20)
+    wait_until(lambda: ticks.stat().st_size >= lived + 10)
     assert _switches(pid) - turns < 20
     gate.touch()
     assert worker.wait_for(job_id, "dead").return_code == 3
