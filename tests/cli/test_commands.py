@@ -125,7 +125,7 @@ def test_an_output_that_cannot_be_written_is_told_in_one_line(queuectl, words):
 def test_without_any_output_the_work_is_done(queuectl):
     for words in ("enqueue true", "list", "list --no-json"):
         done = subprocess.run(
-            f"{sys.executable} '{ROOT}/queuectl.py' {words} >&-", shell=True, capture_output=True, env=queuectl.env
+            f"'{sys.executable}' '{ROOT}/queuectl.py' {words} >&-", shell=True, capture_output=True, env=queuectl.env
         )
         assert (done.returncode, done.stderr) == (0, b"")
     assert len(queuectl.json("list")) == 1
@@ -229,7 +229,7 @@ def test_an_import_whose_reader_leaves_says_how_far_it_came(queuectl, tmp_path):
     file = tmp_path / "jobs.jsonl"
     file.write_text('{"command": "true"}\n' * 20_000)
     done = subprocess.run(
-        f"{sys.executable} '{ROOT}/queuectl.py' enqueue --file '{file}' | head -n 1",
+        f"'{sys.executable}' '{ROOT}/queuectl.py' enqueue --file '{file}' | head -n 1",
         shell=True,
         capture_output=True,
         env=queuectl.env,
@@ -335,7 +335,7 @@ def test_a_reader_that_leaves_early_is_no_error_to_see(queuectl):
     lines = "\n".join('{"command": "true"}' for _ in range(2000))
     queuectl.ok("enqueue", "--file", "-", stdin=lines.encode())
     done = subprocess.run(
-        f"{sys.executable} '{ROOT}/queuectl.py' list | head -n 2", shell=True, capture_output=True, env=queuectl.env
+        f"'{sys.executable}' '{ROOT}/queuectl.py' list | head -n 2", shell=True, capture_output=True, env=queuectl.env
     )
     assert done.stderr == b""
 

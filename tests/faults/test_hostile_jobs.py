@@ -28,7 +28,7 @@ def worker(queue):
 
 def python(program: str) -> str:
     """A command that runs this program."""
-    return f"exec {sys.executable} -c '{program}'"
+    return f"exec \"{sys.executable}\" -c '{program}'"
 
 
 def high_water_kb(pid: int) -> int:
@@ -106,7 +106,7 @@ def test_a_daemon_without_session_descriptors_or_parent_ends_with_its_job(worker
     told = tmp_path / "daemon.pid"
     program = tmp_path / "daemon.py"
     program.write_text(DAEMON.format(told=told, stay=0.2 if end == "its own end" else 300))
-    job_id = worker.add(f"exec {sys.executable} {program}")
+    job_id = worker.add(f"exec '{sys.executable}' '{program}'")
     wait_until(lambda: told.exists() and told.read_text())
     daemon = int(told.read_text())
     if end == "cancel":
@@ -164,7 +164,7 @@ os._exit(7)
 def test_a_job_that_fills_its_process_limit_fails_by_itself_and_leaves_nothing(worker, tmp_path):
     program = tmp_path / "full_house.py"
     program.write_text(FULL_HOUSE)
-    job_id = worker.add(f"exec {sys.executable} {program}", max_retries=0)
+    job_id = worker.add(f"exec '{sys.executable}' '{program}'", max_retries=0)
     assert worker.wait_for(job_id, "dead").return_code == 7
     assert worker.printed(job_id) == "no more\n"
     assert worker.marked_processes() == []
