@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
 
@@ -43,15 +42,36 @@ logger_class = AccessLogger
 
 
 def on_starting(server: Any) -> None:
-    """Leave at once, with a sentence, when the port is taken."""
+    """Leave at once, with a sentence, when the port is taken or the database cannot be used."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", PORT))
         except OSError as error:
-            print(f"The panel cannot use port {PORT}: {error.strerror}. Choose another: make run PORT={PORT + 1}")
-            sys.stdout.flush()
-            raise SystemExit(1) from None
+            _leave(f"The panel cannot use port {PORT}: {error.strerror}. Choose another: make run PORT={PORT + 1}")
+    probe_pid = os.fork()  # so that this process, whose memory the workers inherit, loads none of the code
+    if probe_pid == 0:
+        os._exit(_try_database())
+    if os.waitpid(probe_pid, 0)[1]:
+        raise SystemExit(1)
+
+
+def _try_database() -> int:
+    import models
+    from engine.errors import QueueError
+
+    try:
+        models.connect()
+    except (QueueError, OSError) as error:
+        print(f"The panel cannot start. {error}", flush=True)
+        return 1
+    models.disconnect()
+    return 0
+
+
+def _leave(sentence: str) -> NoReturn:
+    print(sentence, flush=True)
+    raise SystemExit(1)
 
 
 def when_ready(server: Any) -> None:

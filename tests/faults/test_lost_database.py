@@ -213,6 +213,17 @@ def test_a_damaged_header_is_told_and_nothing_is_made_in_its_place(tmp_path):
     assert path.read_bytes() == content
 
 
+def test_a_panel_that_cannot_open_its_database_says_so_and_ends(tmp_path):
+    path = tmp_path / "queue.db"
+    path.write_text("something else" * 100)
+    env = {**os.environ, "QUEUECTL_DB": str(path), "PORT": "0"}
+    line = [sys.executable, "-m", "gunicorn", "app:create_app()"]
+    said = subprocess.run(line, cwd=models.ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 1
+    assert f"The panel cannot start. {path} is not a QueueCTL database;" in said.stdout
+    assert "Traceback" not in said.stdout + said.stderr
+
+
 def test_a_damaged_page_is_told_by_command_line_and_panel_and_work_goes_on_once_it_is_whole(queue):
     jobs.enqueue_many({"id": f"j{number}", "command": "true", "run_at": "+1h"} for number in range(500))
     panel = queue.panel()
