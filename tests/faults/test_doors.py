@@ -10,6 +10,7 @@ import json
 import random
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -69,17 +70,19 @@ PIECES = (
         "0000-01-01",
         "10000-01-01T00:00Z",
     ),
-    *("a,b", ",,,", "x" * 65, "x" * 129, "x" * 5000, "x" * 100_001, "default", "j1", "-100", "100", "101", "1000"),
+    *("a,b", ",,,", "x" * 65, "x" * 129, "x" * 5000, "default", "j1", "-100", "100", "101", "1000"),
 )
 
 
 def text(chance: random.Random) -> str:
     """A piece, several of them, or characters from anywhere."""
     kind = chance.random()
+    if kind < 0.01:
+        return "x" * 100_001
     if kind < 0.5:
         return chance.choice(PIECES)
     if kind < 0.7:
-        return "".join(chance.choices(PIECES, k=chance.randint(2, 4)))[:110_000]
+        return "".join(chance.choices(PIECES, k=chance.randint(2, 4)))
     return "".join(
         chr(chance.choice((chance.randrange(128), chance.randrange(0x110000)))) for _ in range(chance.randint(1, 12))
     )
@@ -100,6 +103,7 @@ def form(chance: random.Random) -> bytes:
     return body.encode()
 
 
+@cache
 def _quoted(words: str) -> str:
     return quote(words.encode("utf-8", "surrogatepass"))
 
@@ -172,7 +176,7 @@ ADDRESSES = (
 def test_hostile_addresses_are_answered_without_an_error(panel):
     """Ids, cursors, filters and numbers in the address of every page."""
     chance = random.Random(SEED)
-    for number in range(1000):
+    for number in range(600):
         words = quote(text(chance)[:300].encode("utf-8", "surrogatepass"), safe="")
         address = chance.choice(ADDRESSES).replace("{}", words)
         answer = panel.client.get(address)

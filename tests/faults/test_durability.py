@@ -22,7 +22,7 @@ from engine import jobs
 from tests.faults.power import Disk, lay_out
 from tests.faults.recorder import Event, record
 
-TRIES = 3  # states at random for each moment
+TRIES = 2  # states at random for each moment
 SEED = 2026
 
 
