@@ -612,15 +612,14 @@ def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
     if not ids:
         click.echo("No workers are running.")
         return
-    click.echo(f"{'Stopping' if now else 'Draining'} {', '.join(ids)}")
-    if not wait:
-        return
-    try:
-        for _ in _watch(ids):
+    try:  # also while it is told: from there on the wish stands
+        click.echo(f"{'Stopping' if now else 'Draining'} {', '.join(ids)}")
+        for _ in _watch(ids) if wait else ():
             pass
     except KeyboardInterrupt:
         raise _Stopped("No longer waiting; the workers still end. See 'queuectl worker list'.", 130) from None
-    click.echo("All stopped.")
+    if wait:
+        click.echo("All stopped.")
 
 
 @worker.command("list", epilog=example("worker list --all"))
