@@ -153,6 +153,16 @@ KEYS = {
             "within a minute",
         ),
         Key(
+            "retention_output_days",
+            0,
+            float,
+            0,
+            _CENTURY_DAYS,
+            "days",
+            "How long what a job printed is kept after its end; the job and its history stay. 0: as long as the job.",
+            "within an hour",
+        ),
+        Key(
             "retention_workers_days",
             30,
             float,

@@ -1,4 +1,4 @@
-"""What is deleted because it is old: jobs that ended, by the settings or by hand, and the rows of past workers.
+"""What is deleted because it is old: jobs that ended, by the settings or by hand, what they printed, rows of past workers.
 
 A walk along the keys in small transactions, so that no claim waits longer than for another job's end. It reads without
 a lock and deletes with one; what is no longer as it was read is left alone.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
-from peewee import fn
+from peewee import Case, fn
 
 import models
 from engine import config, jobs
 from engine.errors import InvalidInput
-from models import Job, Supervisor, Worker
+from models import Attempt, Job, Supervisor, Worker
 
 BATCH = 500  # rows read, and the most that are deleted at once
 _FIRST = 32  # jobs in the first deletion; their outputs may be long
@@ -24,6 +25,7 @@ _HOLD_S = 0.01  # how long a deletion should hold the write lock
 _SLICE_S = 0.03  # of a supervisor's time in one go
 _GO_ON_S = 0.5  # until its next go while something is left
 _REST_S = 60.0  # until it looks again
+_OUTPUTS_S = 3600.0  # until it looks for old output again: that walk passes every job that is kept
 _DAY_MS = 24 * 3600 * 1000
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
@@ -40,7 +42,9 @@ class Retention:
     """The supervisor's part: keeps the settings' promise in slices of its time."""
 
     def __init__(self) -> None:
-        self.walk = _everything_old()
+        self.outputs_days = 0.0  # what the setting said at the last look for old output
+        self.outputs_at = 0.0  # when the next one is due
+        self.walk = self._everything_old()
 
     def step(self) -> float:
         """Go on deleting for a moment. Returns in how many seconds to call again."""
@@ -48,8 +52,24 @@ class Retention:
         for _ in self.walk:
             if time.monotonic() >= pause_at:
                 return _GO_ON_S
-        self.walk = _everything_old()
+        self.walk = self._everything_old()
         return _REST_S
+
+    def _everything_old(self) -> Iterator[Any]:
+        yield from sweep(by_settings())
+        yield from self._old_outputs()
+        days = config.get("retention_workers_days")
+        if days:
+            before = models.now_ms() - int(days * _DAY_MS)
+            for table in (Worker, Supervisor):
+                yield from _forget(table, before)
+
+    def _old_outputs(self) -> Iterator[int]:
+        days = config.get("retention_output_days")
+        if days and (days != self.outputs_days or time.monotonic() >= self.outputs_at):
+            yield from drop_outputs(models.now_ms() - int(days * _DAY_MS))
+            self.outputs_at = time.monotonic() + _OUTPUTS_S  # not before: a look that failed is taken again
+        self.outputs_days = days
 
 
 def by_settings() -> list[Limit]:
@@ -79,14 +99,14 @@ def of(state: str | None, older_than: str | None) -> list[Limit]:
 def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
     """Delete the jobs beyond these limits; after each batch the state and how many went, 0 when it only looked."""
     for limit in limits:
-        size = _FIRST
-        for pks in _walk(limit):
-            while pks:
-                began = time.monotonic()
-                yield limit.state, jobs.prune(pks[:size], limit.before)
-                pks = pks[size:]
-                size = _next_size(size, time.monotonic() - began)
-            yield limit.state, 0
+        for number in _in_steps(_walk(limit), partial(jobs.prune, before=limit.before)):
+            yield limit.state, number
+
+
+def drop_outputs(before: int) -> Iterator[int]:
+    """Delete what jobs that ended before this instant printed; they and their history stay. Yields as `sweep` counts."""
+    for state in jobs.FINAL:
+        yield from _in_steps(map(_with_output, _walk(Limit(state, before))), partial(_drop_outputs, before=before))
 
 
 def count(limit: Limit) -> int:
@@ -106,6 +126,19 @@ def _age_ms(text: str) -> int:
     return int(found[1]) * _UNIT_MS[found[2]]
 
 
+def _in_steps(pages: Iterable[list[int]], act: Callable[[list[int]], int]) -> Iterator[int]:
+    """Do it to these keys, a few at a time; after each step how many rows it were, 0 when it only looked."""
+    size = _FIRST
+    for pks in pages:
+        while pks:
+            began = time.monotonic()
+            number = act(pks[:size])
+            pks = pks[size:]
+            size = _next_size(size, time.monotonic() - began)
+            yield number
+        yield 0
+
+
 def _next_size(size: int, took_s: float) -> int:
     """Half as many when the lock was held for too long, else up to twice as many."""
     return max(1, size // 2) if took_s > _HOLD_S else min(BATCH, size * 2)
@@ -123,13 +156,22 @@ def _walk(limit: Limit) -> Iterator[list[int]]:
         after = rows[-1][0]
 
 
-def _everything_old() -> Iterator[Any]:
-    yield from sweep(by_settings())
-    days = config.get("retention_workers_days")
-    if days:
-        before = models.now_ms() - int(days * _DAY_MS)
-        for table in (Worker, Supervisor):
-            yield from _forget(table, before)
+_HAS_OUTPUT = Attempt.stdout.is_null(False) | Attempt.stderr.is_null(False)
+
+
+def _with_output(pks: list[int]) -> list[int]:
+    """Those of the jobs whose output is kept still, so that no lock is asked for in vain."""
+    kept: Any = Attempt.select(Attempt.job).where(Attempt.job.in_(pks), _HAS_OUTPUT).distinct().order_by(Attempt.job)
+    return [pk for (pk,) in kept.tuples()]
+
+
+def _drop_outputs(pks: list[int], before: int) -> int:
+    """How much it was stays known, and where it is shown it counts as left out."""
+    gone: dict[str, Any] = {"stdout": None, "stderr": None}
+    for stream in ("stdout", "stderr"):
+        gone[f"{stream}_cut"] = Case(None, [(getattr(Attempt, f"{stream}_bytes") > 0, 0)])
+    ended: Any = Job.select(Job.pk).where(Job.pk.in_(pks), Job.state.in_(jobs.FINAL), Job.finished_at < before)
+    return Attempt.update(**gone).where(Attempt.job.in_(ended), _HAS_OUTPUT).execute()
 
 
 def _forget(table: Any, before: int) -> Iterator[int]:

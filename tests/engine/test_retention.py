@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import models
-from engine import config, jobs, retention
+from engine import config, jobs, queries, retention
 from engine.errors import InvalidInput
+from engine.output import Output
 from engine.retention import Limit, Retention
 from models import Attempt, Job, Supervisor, Worker
 from tests.engine.conftest import counted, really
@@ -139,6 +140,91 @@ def test_a_setting_that_changes_holds_for_the_next_walk(queue, clock):
     config.set("retention_dead_days", 1)
     kept.step()
     assert _ids() == {"waiting"}
+
+
+# --- what jobs printed
+
+
+def _print(queue, job_id: str, text: bytes = b"hello") -> None:
+    queue.add(job_id)
+    jobs.complete(queue.claim(), jobs.Ending(return_code=0, stdout=Output(text, len(text))))
+
+
+def _printed(queue, job_id: str) -> Output:
+    return queries.output(queries.attempt(queue.job(job_id)), "stdout")
+
+
+def _sweep_all() -> None:
+    kept = Retention()
+    while kept.step() < 1:
+        pass
+
+
+def test_old_output_goes_and_the_job_and_its_history_stay(queue, clock):
+    config.set("retention_output_days", 2)
+    _print(queue, "old")
+    clock.forward(2 * DAY_S)
+    _print(queue, "young")
+    clock.forward(1)
+    _sweep_all()
+    assert _printed(queue, "old") == Output(b"", total=5, cut=0)
+    assert _printed(queue, "young").data == b"hello"
+    assert queue.outcomes("old") == ["success"]
+
+
+def test_output_is_kept_as_long_as_its_job_by_default(queue, clock):
+    _print(queue, "old")
+    clock.forward(6 * DAY_S)
+    queue.add("waiting")
+    _sweep_all()
+    assert _printed(queue, "old").data == b"hello"
+
+
+@pytest.mark.parametrize("state", ["pending", "processing", "failed"])
+def test_a_job_that_has_not_ended_keeps_what_it_printed(queue, clock, state):
+    config.set("retention_output_days", 1)
+    _print(queue, "old")
+    Job.update(state=state, finished_at=None).execute()
+    clock.forward(2 * DAY_S)
+    queue.add("waiting")
+    _sweep_all()
+    assert _printed(queue, "old").data == b"hello"
+
+
+def test_a_job_that_is_retried_meanwhile_keeps_what_it_printed(queue, clock, monkeypatch):
+    queue.bring_to("dead")
+    Attempt.update(stdout=b"hello").execute()
+    clock.forward(DAY_S)
+    found = retention._with_output
+
+    def with_output_and_retry(pks: list[int]) -> list[int]:
+        chosen = found(pks)
+        if chosen:
+            jobs.retry("job")
+        return chosen
+
+    monkeypatch.setattr(retention, "_with_output", with_output_and_retry)
+    assert sum(retention.drop_outputs(clock.now)) == 0
+    assert bytes(Attempt.get().stdout) == b"hello"
+
+
+def test_old_output_goes_in_small_steps(queue, clock, monkeypatch):
+    monkeypatch.setattr(retention, "_HOLD_S", 0)
+    for n in range(60):
+        _print(queue, f"job{n}")
+    clock.forward(DAY_S)
+    queue.add("waiting")
+    assert [number for number in retention.drop_outputs(clock.now) if number] == [32, 16, 8, 4]
+
+
+def test_old_output_is_looked_for_once_an_hour_and_when_the_setting_changes(queue, clock, monkeypatch):
+    looks: list[int] = []
+    monkeypatch.setattr(retention, "drop_outputs", lambda before: iter([looks.append(before)]))
+    kept = Retention()
+    for days in (0, 3, 3, 2):
+        config.set("retention_output_days", days)
+        kept.step()
+    assert looks == [clock.now - 3 * DAY_S * 1000, clock.now - 2 * DAY_S * 1000]
 
 
 @pytest.mark.parametrize("table", [Worker, Supervisor])
