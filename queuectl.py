@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from cli import operations, printing
-from cli.options import connect, example, json_option
+from cli.options import Seconds, connect, example, json_option
 from engine.errors import InvalidInput, QueueError
 
 VERSION = "0.1.0"
@@ -402,7 +402,7 @@ class _Tail:
 
 @cli.command(epilog=example("wait job1 job2 --timeout 60"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=_complete_ids)
-@click.option("--timeout", type=click.FloatRange(0), help="Give up after so many seconds, with status 124.")
+@click.option("--timeout", type=Seconds(), help="Give up after so many seconds, with status 124.")
 def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
     """Wait until jobs have ended: 0 when all completed, a single job's own exit code when it failed, else 1."""
     import time
@@ -558,6 +558,7 @@ def _watch(ids: list[str]) -> Iterator[list[str]]:
         left = ids
         while left:
             left = workers.wait_ended(ids, 0.2)
+            ids = list(dict.fromkeys([*ids, *left]))  # whoever took the place of one that died, too
             show.send(_rows_of(ids))
             yield left
 

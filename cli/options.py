@@ -6,6 +6,19 @@ from typing import Any
 
 import click
 
+
+class Seconds(click.FloatRange):
+    """A number of seconds, 0 or more. `nan` is none: it is neither less nor more than any."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if (seconds := super().convert(value, param, ctx)) != seconds:
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
+
+
 json_option = click.option("--json/--no-json", "as_json", default=None, help="JSON or a table. Default: by terminal.")
 
 

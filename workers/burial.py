@@ -40,13 +40,21 @@ def bury(
         if job is not None:
             jobs.lose(job.pk, job.run, worker.id, host, f"worker {worker.id} died: {reason}")
             wakeup.nudge()
-        final = {"status": status, "stopped_at": models.now_ms(), "reason": reason}
-        Worker.update(**final).where(Worker.pk == worker.pk).execute()
+        at = _instant()
+        Worker.update(status=status, stopped_at=at, reason=reason).where(Worker.pk == worker.pk).execute()
         if heir is not None:
-            Worker.insert(**heir).execute()
+            Worker.insert(**heir | {"created_at": at}).execute()  # by this instant it is found (control.py)
     locks.forget(locks.of_worker(folder, worker.pk), locks.of_jobs(folder, worker.pk))
     log.say("supervisor", f"{status} {worker.id}: {reason}")
     return True
+
+
+def _instant() -> int:
+    """Now, or the next instant in which no worker was created: one death and one birth have it in common."""
+    now = models.now_ms()
+    while Worker.select().where(Worker.created_at == now).exists():
+        now += 1
+    return now
 
 
 def _clear(worker: Worker, job: Job | None, folder: str, spare: Collection[int]) -> bool:

@@ -17,6 +17,8 @@ from workers import locks
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
 _LOG_LIMIT = 1024 * 1024
+# What tells a panel from its workers, and one run of a job from another: a job's command may start a supervisor.
+_NOT_INHERITED = ("GUNICORN_", "SERVER_SOFTWARE", "QUEUECTL_JOB_ID", "QUEUECTL_ATTEMPT", "QUEUECTL_RUN")
 
 
 def start(count: int = 1) -> list[str]:
@@ -50,10 +52,11 @@ def stop(worker_id: str | None = None) -> list[str]:
 
 
 def wait_ended(worker_ids: list[str], timeout_s: float | None = None) -> list[str]:
-    """Wait until these workers have ended; the ids that live still when `timeout_s` has passed."""
+    """Wait until these workers and their heirs have ended; the ids that live still when `timeout_s` has passed."""
     give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+    pks = {_pk(worker_id) for worker_id in worker_ids}
     while True:
-        left = [f"w{pk}" for (pk,) in _living().where(Worker.pk.in_([_pk(id) for id in worker_ids])).tuples()]
+        left = [f"w{pk}" for pk in _living_of(pks)]
         if not left or (give_up_at is not None and time.monotonic() >= give_up_at):
             return left
         ensure_supervisor()  # should it die meanwhile, nobody else would end them
@@ -78,6 +81,26 @@ def log_path() -> str:
 
 def _living() -> Any:
     return Worker.select(Worker.pk).where(Worker.stopped_at.is_null())
+
+
+def _living_of(pks: set[int]) -> list[int]:
+    """Those of the workers that live; whoever took the place of one that died is added to them."""
+    while True:
+        left = [pk for (pk,) in _living().where(Worker.pk.in_(pks)).order_by(Worker.pk).tuples()]
+        # Asked for only now: who was not among the living has its heir already, for both are one transaction.
+        died: Any = Worker.select(Worker.pk, Worker.stopped_at).where(
+            Worker.pk.in_(pks - {*left}), Worker.desired == "run"
+        )
+        heirs = {heir for pk, at in died.tuples() if (heir := _heir(pk, at))} - pks
+        if not heirs:
+            return left
+        pks |= heirs
+
+
+def _heir(pk: int, died_at: int) -> int | None:
+    """The worker that took this one's place: the first after it that was created in the instant of its death."""
+    born: Any = Worker.select(Worker.pk).where(Worker.pk > pk, Worker.created_at == died_at)
+    return born.order_by(Worker.pk).limit(1).scalar()
 
 
 def _pk(worker_id: str) -> int:
@@ -106,7 +129,7 @@ def _launch() -> None:
     """Start `python -m workers --detached` on its own: own session, no inherited descriptors, output to the log."""
     import subprocess  # only whoever finds no supervisor pays for these
 
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("GUNICORN_", "SERVER_SOFTWARE"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     with open(log_path(), "ab") as log:
         if log.tell() > _LOG_LIMIT:
             log.truncate(0)
