@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import models
 from engine import config
@@ -17,6 +17,10 @@ from workers import locks, log, loop, tree
 from workers.loop import Loop
 
 INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3 to 9 that shell scripts use
+
+
+class Taken(Exception):
+    """A living process holds a lock of the worker that was to be born; the sentence names it."""
 
 
 class Child:
@@ -44,36 +48,45 @@ def fork(worker: Worker, folder: str, host: str) -> Child:
     """Fork the process of this worker. Its locks are held from before it exists; no connection crosses the fork.
 
     The caller's connection is closed and opens again when it is next used. Raises OSError when the system makes
-    no process.
+    no process, Taken when a process that lives has one of the locks.
     """
-    held = [locks.take(path(folder, worker.pk)) for path in (locks.of_worker, locks.of_jobs)]
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    database = db.database
-    models.disconnect()
-    try:
-        pid = os.fork()
-        if pid == 0:
-            _live(worker.id, host, database, theirs, held)
-    finally:
-        theirs.close()
-        for lock in filter(None, held):
-            os.close(lock)
+    with ExitStack() as opened:
+        held = [_take(path(folder, worker.pk), opened) for path in (locks.of_worker, locks.of_jobs)]
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.enter_context(theirs)
+        with ExitStack() as unborn:
+            unborn.enter_context(ours)
+            database = db.database
+            models.disconnect()
+            pid = os.fork()
+            if pid == 0:
+                _live(worker.id, folder, host, database, theirs, held)
+            unborn.pop_all()
     ours.setblocking(False)
     return Child(worker, pid, ours)
 
 
-def _live(worker_id: str, host: str, database: str, channel: socket.socket, held: list[int | None]) -> None:
+def _take(path: str, opened: ExitStack) -> int:
+    lock = locks.take(path)
+    if lock is None:
+        who = ", ".join(map(str, tree.holders(path))) or "unknown"
+        raise Taken(f"its lock {path} is held by another process ({who})")
+    opened.callback(os.close, lock)
+    return lock
+
+
+def _live(worker_id: str, folder: str, host: str, database: str, channel: socket.socket, held: list[int]) -> None:
     """In the new process: drop all that is the supervisor's, work, and never return."""
     code = 1
     try:
         os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
         signal.set_wakeup_fd(-1)
-        _close_all_but({0, 1, 2, channel.fileno(), *filter(None, held)})
+        _close_all_but({0, 1, 2, channel.fileno(), *held})
         _, jobs_lock = held
-        if jobs_lock is not None:
-            fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit
-            os.close(jobs_lock)
+        fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit
+        os.close(jobs_lock)
         tree.adopt_orphans(f"queuectl-{worker_id}")
+        tree.shelter(locks.of_supervisor(folder))
         models.connect(database, durable=False).patience_s = loop.PATIENCE_S
         if config.get("durability") == "full":
             db.execute_sql("PRAGMA synchronous = FULL")

@@ -83,10 +83,15 @@ class Supervision:
                 self._sleep()
             except Unavailable as error:
                 self.trouble.say(str(error))
-                self._sleep(REST_S)
+                self._recover()
             except Exception:  # the jobs of all workers depend on this process: say it and go on
                 self._log(traceback.format_exc())
-                self._sleep(REST_S)
+                self._recover()
+
+    def _recover(self) -> None:
+        """After a round that failed: rest, then read the wishes again, for some may have been read and not made true."""
+        self._sleep(REST_S)
+        self._look_again()
 
     def _round(self) -> None:
         if self.chores.watch_clock():
@@ -217,9 +222,9 @@ class Supervision:
         row.execute()
         try:
             child = birth.fork(worker, self.folder, self.host)
-        except OSError as error:
-            self._log(f"the system makes no process for {worker.id}: {error.strerror}; trying again")
-            locks.forget(locks.of_worker(self.folder, worker.pk), locks.of_jobs(self.folder, worker.pk))
+        except (OSError, birth.Taken) as error:
+            why = f"the system makes no process: {error.strerror}" if isinstance(error, OSError) else error
+            self._log(f"{worker.id} cannot be started, {why}; trying again")
             Worker.update(started_at=None, start_after=now + 1000).where(Worker.pk == worker.pk).execute()
             self._look_again()
             return

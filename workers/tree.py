@@ -12,6 +12,7 @@ from contextlib import suppress
 MARK = "QUEUECTL_RUN"
 _SUBREAPER, _NAME = 36, 15  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_NAME
 _PROC = "/proc"
+_shelter: str | None = None
 
 
 def adopt_orphans(name: str) -> None:
@@ -23,6 +24,15 @@ def adopt_orphans(name: str) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_SUBREAPER, 1, 0, 0, 0)
         libc.prctl(_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def shelter(path: str) -> None:
+    """From here on, spare a child that holds the lock of this file: a supervisor that a job's command started.
+
+    It is not what the job left behind but everybody's, and outlives this process.
+    """
+    global _shelter
+    _shelter = path
 
 
 def mark(instance: str, pk: int, run: int) -> str:
@@ -38,7 +48,7 @@ def end_children(spare: Iterable[int] = ()) -> int:
     spared = frozenset(spare)
     ended = 0
     while True:
-        found = [pid for pid in _children() if pid not in spared]
+        found = [pid for pid in _children() if pid not in spared and not _is_sheltered(pid)]
         if not found:
             return ended
         for pid in found:
@@ -64,13 +74,26 @@ def end_holders(path: str) -> int:
 
 def has_open(pid: int, path: str) -> bool:
     """Whether this process has the file open."""
+    return any(_descriptors(pid, path))
+
+
+def has_locked(pid: int, path: str) -> bool:
+    """Whether this process has the file open and it is this process that holds its lock."""
+    return any(b"FLOCK" in _read(f"{_PROC}/{pid}/fdinfo/{name}") for name in _descriptors(pid, path))
+
+
+def _descriptors(pid: int, path: str) -> Iterator[str]:
+    """The names of the descriptors by which this process has the file open."""
     with suppress(OSError):
         wanted = os.stat(path)
         for name in os.listdir(f"{_PROC}/{pid}/fd"):
             with suppress(OSError):
                 if os.path.samestat(os.stat(f"{_PROC}/{pid}/fd/{name}"), wanted):
-                    return True
-    return False
+                    yield name
+
+
+def _is_sheltered(pid: int) -> bool:
+    return _shelter is not None and has_locked(pid, _shelter)
 
 
 def _children() -> list[int]:
