@@ -35,6 +35,7 @@ class Evidence:
     ids: list[str]
     kills: list[Kill] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)  # workers that were told to give their job back
+    cancelled: set[str] = field(default_factory=set)  # jobs that were cancelled while they ran
     left: list[str] = field(default_factory=list)  # processes that live still after the end
 
 
@@ -160,6 +161,8 @@ def _is_explained(
             return row["worker"] in workers
         case "released", _:
             return row["worker"] in evidence.stopped
+        case "cancelled", _:
+            return job_id in evidence.cancelled
         case "failed", -9:
             return f"{job_id} {row['run']}" in shells
         case "failed", code:

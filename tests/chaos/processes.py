@@ -65,6 +65,11 @@ def name_of(pid: int) -> str:
     return "" if state in "ZX" else name
 
 
+def state_of(pid: int) -> str:
+    """As /proc says it: R runs, S sleeps, T is stopped by a signal, Z is dead, X is gone."""
+    return _stat(pid)[1]
+
+
 def send(process: Process, number: int) -> int | None:
     """Signal it if it still is what it was; the instant (ms since 1970) just before, None when it is gone."""
     with suppress(OSError):

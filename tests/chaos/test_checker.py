@@ -99,6 +99,7 @@ def test_sound_evidence_passes(evidence):
         (_sql("UPDATE job SET run = 2 WHERE id = 'plain'"), "history: plain"),
         (_sql("UPDATE attempt SET outcome = 'success' WHERE outcome = 'lost'"), "untrue: crashed"),
         (_sql("UPDATE attempt SET outcome = 'timeout' WHERE outcome = 'lost'"), "unexplained: run 1 of crashed"),
+        (_sql("UPDATE attempt SET outcome = 'cancelled' WHERE outcome = 'lost'"), "unexplained: run 1 of crashed"),
         (_sql("UPDATE attempt SET return_code = -9 WHERE outcome = 'failed'"), "unexplained: run 1 of flaky"),
         (_sql("UPDATE attempt SET finished_at = finished_at + 61000 WHERE outcome = 'lost'"), "for its recovery"),
         (lambda evidence: evidence.kills.clear(), "unexplained: run 1 of crashed"),

@@ -1,0 +1,109 @@
+"""How workers and supervisors come to be when something is in the way, and who follows those that died."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+import models
+import workers
+from models import Worker
+from tests.support import wait_until
+from workers import birth, locks, tree
+
+
+def test_a_worker_whose_lock_a_living_process_holds_is_not_started_until_it_is_free(queue):
+    path = locks.of_jobs(models.run_folder(), 1)
+    lock = locks.take(path)
+    queue.run_workers("--count", "1")
+    wait_until(
+        lambda: f"w1 cannot be started, its lock {path} is held by another process ({os.getpid()})" in queue.logged()
+    )
+    assert not queue.workers("idle")
+    os.close(lock)
+    wait_until(lambda: queue.workers("idle"))
+
+
+@pytest.mark.parametrize("fails", ["the first lock", "the second lock", "the channel", "the fork"])
+def test_a_birth_that_fails_leaves_no_descriptor_open(queue, monkeypatch, fails):
+    def fail(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    take = locks.take
+    match fails:
+        case "the first lock":
+            monkeypatch.setattr(locks, "take", fail)
+        case "the second lock":
+            monkeypatch.setattr(locks, "take", lambda path: fail() if "jobs" in path else take(path))
+        case "the channel":
+            monkeypatch.setattr(birth.socket, "socketpair", fail)
+        case "the fork":
+            monkeypatch.setattr(birth.os, "fork", fail)
+    row = Worker.get_by_id(Worker.insert(host="here", created_at=0, stopped_at=1).execute())
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(OSError, match="Too many open files"):
+        birth.fork(row, models.run_folder(), "here")
+    models.db.connect(reuse_if_open=True)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_supervisor_that_a_job_started_outlives_the_job(queue, tmp_path):
+    """Its own supervisor is dead: the job's command finds none, starts one, and the worker ends what the job left."""
+    gate = tmp_path / "gate"
+    starts = f"{sys.executable} {models.ROOT}/queuectl.py worker start"
+    job_id = queue.add(f"sleep 300 & until [ -e {gate} ]; do sleep 0.02; done; {starts}")
+    queue.start(1)
+    queue.wait_for(job_id, "processing")
+    first = queue.supervisor_pid()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not workers.supervisor_lives())
+    gate.touch()
+    queue.wait_for(job_id, "completed")
+    wait_until(lambda: queue.worker("w1").stopped_at)
+    second = queue.supervisor_pid()
+    assert second != first
+    assert not any(name.startswith(("QUEUECTL_RUN", "QUEUECTL_JOB")) for name in psutil.Process(second).environ())
+    queue.wait_for(queue.add("true"), "completed")
+    assert queue.supervisor_pid() == second
+    assert queue.outcomes(job_id) == ["success"]
+
+
+def test_only_the_process_that_holds_the_lock_is_taken_for_the_supervisor(queue, tmp_path):
+    path = str(tmp_path / "lock")
+    lock = locks.take(path)
+    with open(path) as opened, subprocess.Popen(["sleep", "300"], stdin=opened) as other:
+        assert tree.has_open(other.pid, path)
+        assert not tree.has_locked(other.pid, path)
+        other.kill()
+    assert tree.has_locked(os.getpid(), path)
+    os.close(lock)
+
+
+def test_a_command_that_stays_with_its_workers_follows_whoever_takes_their_place(queue):
+    line = [sys.executable, f"{models.ROOT}/queuectl.py", "--db", str(queue.path), "worker", "start", "--foreground"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as command:
+        wait_until(lambda: queue.workers("idle"))
+        os.kill(queue.worker("w1").pid, signal.SIGKILL)
+        wait_until(lambda: [worker["id"] for worker in queue.workers("idle")] == ["w2"])
+        assert command.stdout is not None
+        said = ""
+        while "w2: idle\n" not in said:
+            said += command.stdout.readline() or pytest.fail(f"it left, saying {said}")
+        command.send_signal(signal.SIGTERM)
+        said += command.stdout.read()
+    assert command.returncode == 0
+    assert "w2: stopped" in said
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "NaN"])
+def test_a_wait_for_what_is_no_number_of_seconds_is_refused(queue, seconds):
+    job_id = queue.add("true")
+    refused = queue.command("wait", job_id, "--timeout", seconds)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
