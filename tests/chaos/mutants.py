@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import models
 from engine import dialect, jobs
 from engine.database import Sqlite
+from engine.jobs import Claim
 from models import Job
 from workers import __main__ as program
 from workers import birth, burial, command, locks, supervisor, tree
@@ -201,6 +202,23 @@ def _transactions_begin_deferred(patch: Patch) -> None:
     patch(Sqlite, "begin", lambda self, lock_type=None: begin(self, "DEFERRED"))
 
 
+def _claim_in_two_steps(patch: Patch) -> None:
+    """Look for the most urgent job, then take it: between the two another may have done the same."""
+
+    def claim(worker: str, host: str) -> Claim | None:
+        now = models.now_ms()
+        due = Job.select().where(Job.state.in_(("pending", "failed")), Job.next_run_at <= now)
+        job = due.order_by(Job.priority.desc(), Job.next_run_at, Job.pk).first()
+        if job is None:
+            return None
+        taken = {"state": "processing", "run": job.run + 1, "locked_by": worker, "locked_at": now}
+        Job.update(**taken).where(Job.pk == job.pk).execute()
+        known = {**vars(job)["__data__"], **taken, "worker": worker, "host": host, "started_at": now}
+        return Claim._make(known.get(field) for field in Claim._fields)
+
+    patch(jobs, "claim", claim)
+
+
 def _no_counting_trigger(patch: Patch) -> None:
     models.db.execute_sql("DROP TRIGGER job_counted_update")
 
@@ -237,6 +255,10 @@ MUTANTS = {
     "end without holder and state": Mutant(_statement("END", HOLDER, STATE), "finished_twice", "accepted"),
     "one retry less": Mutant(_one_retry_less, "last_retry", "dead too soon"),
     "transactions begin deferred": Mutant(_transactions_begin_deferred, "write_between_read_and_write", "refused"),
+    "end without the run, many at once": Mutant(_statement("END", RUN), "many_at_once", "end"),
+    "transactions begin deferred, many at once": Mutant(_transactions_begin_deferred, "many_at_once", "refused"),
+    "claim in two steps": Mutant(_claim_in_two_steps, "many_at_once", "(claim|order|history|run|change)"),
+    "claim without priorities": Mutant(_statement("CLAIM", "levels.priority DESC, "), "many_at_once", "order"),
     "no counting trigger": Mutant(_no_counting_trigger, "counters", "counters"),
 }
 

@@ -28,6 +28,7 @@ from engine.jobs import Claim, Ending
 from models import Attempt, Job, Supervisor, Worker, db
 from tests.chaos import checker, processes, witness
 from tests.chaos.processes import Process
+from tests.engine import history
 from tests.support import wait_until
 from workers import birth, locks, supervisor
 from workers.supervisor import Supervision
@@ -410,6 +411,12 @@ def write_between_read_and_write(stage: Stage) -> None:
         raise Broken("refused: a transaction that has read cannot write any more") from None
     finally:
         stage.monkeypatch.setattr(config, "get", get)
+
+
+def many_at_once(stage: Stage) -> None:
+    """Processes that claim, end, lose and retry the same few jobs; a model judges what came of it."""
+    for violation in history.play(seed=2, patience_s=0.5):
+        raise Broken(violation)
 
 
 def counters(stage: Stage) -> None:
