@@ -1,13 +1,19 @@
 """The engine beside a small model of it: random histories, and after each step both must say the same.
 
-Claims are kept and used again when they are stale, the clock jumps both ways, settings change in between.
+Claims are kept and used again when they are stale, the clock jumps both ways, settings change in between, and
+processes die in the middle of a call: before or after any of its statements, its commit among them.
 MODEL_EXAMPLES=50000 makes a long night of it.
 """
 
 from __future__ import annotations
 
 import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,18 +29,21 @@ from hypothesis.stateful import (
 )
 
 import models
-from engine import config, dlq, jobs
+from engine import config, dialect, dlq, jobs
+from engine.database import Sqlite
 from engine.errors import Refused, StaleClaim
 from engine.jobs import Claim, Ending
 from engine.output import Output
 from models import STATES, Config, Job
 from tests.engine.conftest import counted, really
+from tests.faults.crashpoints import AFTER, BEFORE, Connection
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", 100))
 WORKERS = ("w1", "w1", "w2")
 PICK = st.integers(0, 5)  # which of the jobs there are
 
 MAX_RETRIES = st.sampled_from([None, 0, 1])
+DEADLY = ("enqueue", "cancel", "retry", "claim", "finish", "finish_and_claim", "lose", "delete", "prune", "show_output")
 ENDS = ("complete", "fail", "fail", "timeout", "release", "cancelled")
 
 
@@ -53,11 +62,12 @@ class Modelled:
     crashes: int = 0
     holder: str | None = None
     cancel_requested: bool = False
+    finished_at: int | None = None
     outcomes: dict[int, str] = field(default_factory=dict)
 
     def columns(self) -> tuple:
         counts = (self.run, self.attempts, self.crashes, self.max_retries)
-        return (self.pk, self.state, *counts, self.next_run_at, self.holder, self.cancel_requested)
+        return (self.pk, self.state, *counts, self.next_run_at, self.holder, self.cancel_requested, self.finished_at)
 
     def is_waiting(self) -> bool:
         return self.state in ("pending", "failed")
@@ -69,6 +79,38 @@ class Modelled:
         self.outcomes[self.run] = outcome
         self.state = "cancelled" if self.cancel_requested and state != "completed" else state
         self.holder, self.cancel_requested = None, False
+
+
+class Death(BaseException):
+    """The process is gone; no code of its own runs any more."""
+
+
+class Mortal(Connection):
+    """A connection whose process dies before or after its nth statement. Whoever goes on after that does nothing."""
+
+    left: int | None = None  # statements until then; None: it lives
+    side = BEFORE
+    is_dead = False
+    has_committed = False
+
+    def meet(self, sql: str, side: str) -> None:
+        if Mortal.is_dead:
+            raise Death
+        if side == AFTER and sql == "COMMIT":
+            Mortal.has_committed = True
+        if Mortal.left is not None and side == Mortal.side:
+            Mortal.left -= 1
+            if Mortal.left < 0:
+                Mortal.is_dead = True
+                raise Death
+
+    @classmethod
+    def live(cls, left: int | None = None, side: str = BEFORE) -> None:
+        """Live on, for `left` statements."""
+        cls.left, cls.side, cls.is_dead, cls.has_committed = left, side, False, False
+
+
+Deed = tuple[Callable[[], Any], Callable[[], Any]]  # a call of the engine, and what it does to the model
 
 
 def _rows(sql: str) -> list[tuple]:
@@ -92,6 +134,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.max_retries = 3
         self.max_crashes = 3
         self.enqueued = 0
+        self.known: list[Claim] = []  # all claims that a worker was told of
 
     # --- what people do
 
@@ -116,7 +159,7 @@ class Lifecycle(RuleBasedStateMachine):
         name, job = self._pick(pick)
         if job.is_waiting():
             assert jobs.cancel(name) == "cancelled"
-            job.state = "cancelled"
+            self._cancelled(job)
         elif job.state == "processing":
             assert jobs.cancel(name) == "processing"
             job.cancel_requested = True
@@ -160,6 +203,15 @@ class Lifecycle(RuleBasedStateMachine):
             jobs.delete(name)
             del self.jobs[name]
 
+    @has_jobs
+    @rule(seconds=st.sampled_from([0, 1, 60, 3600]))
+    def prune(self, seconds):
+        before = self.clock.now - seconds * 1000
+        old = [name for name, job in self.jobs.items() if job.finished_at is not None and job.finished_at < before]
+        assert jobs.prune([job.pk for job in self.jobs.values()], before) == len(old)
+        for name in old:
+            del self.jobs[name]
+
     @rule(key=st.sampled_from(["max_retries", "max_crashes"]), value=st.integers(1, 3))
     def configure(self, key, value):
         config.set("max_retries_default" if key == "max_retries" else key, value)
@@ -198,12 +250,12 @@ class Lifecycle(RuleBasedStateMachine):
         return held
 
     def _claim(self, worker):
-        first = min(self._due(), key=lambda job: (-job.priority, job.next_run_at, job.pk))
+        first = self._first()
         held = jobs.claim(worker, "host")
         assert held is not None
         assert held.pk == first.pk, "the most urgent due job comes first"
-        first.run += 1
-        first.state, first.holder = "processing", worker
+        self._taken(first, worker)
+        self.known.append(held)
         assert (held.run, held.attempts, held.crashes) == (first.run, first.attempts, first.crashes)
         return held
 
@@ -215,17 +267,7 @@ class Lifecycle(RuleBasedStateMachine):
                 self._finish(held, how)
             return
         self._finish(held, how)
-        if how in ("fail", "timeout"):
-            job.attempts += 1
-            is_last = job.attempts > job.max_retries
-            if not is_last:
-                job.next_run_at = self.clock.now + 1000 * 2**job.attempts
-            job.end("failed" if how == "fail" else how, "dead" if is_last else "failed")
-        else:
-            outcome, state = {"complete": ("success", "completed"), "release": ("released", "pending")}.get(
-                how, (how, how)
-            )
-            job.end(outcome, state)
+        self._finished(job, how)
 
     @rule(held=claims)
     def lose(self, held):
@@ -234,20 +276,139 @@ class Lifecycle(RuleBasedStateMachine):
         if job is None:
             assert state is None
             return
-        job.crashes += 1
-        job.end("lost", "dead" if job.crashes >= self.max_crashes else "pending")
+        self._lost(job)
         assert state == job.state
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def bury(self, worker):
+        """Its worker is dead, and nobody knows a claim: what it holds is read from the rows."""
+        for job in [job for job in self.jobs.values() if job.holder == worker]:
+            self._lost(job)
+            assert jobs.lose(job.pk, job.run, worker, "host", "killed") == job.state
 
     @rule(held=claims)
     def show_output(self, held):
         assert jobs.show_output(held, Output(b"so far", 6), Output()) == (self._holding(held) is not None)
+
+    # --- who dies in the middle of it
+
+    @has_jobs
+    @rule(
+        what=st.sampled_from(DEADLY),
+        pick=PICK,
+        how=st.sampled_from(ENDS),
+        statements=st.integers(0, 9),
+        side=st.sampled_from([BEFORE, AFTER]),
+    )
+    def die(self, what, pick, how, statements, side):
+        """What was committed is done, anything else is as if it had never begun."""
+        deed: Deed | None = getattr(self, f"_to_{what}")(pick, how)
+        if deed is None:
+            return
+        act, follow = deed
+        Mortal.live(statements, side)
+        with suppress(Death):
+            act()
+        is_done = Mortal.has_committed
+        _reopen()
+        if is_done:
+            follow()
+
+    def _to_enqueue(self, pick: int, how: str) -> Deed | None:
+        if len(self.jobs) > 5:
+            return None
+        self.enqueued += 1
+        name = f"j{self.enqueued}"
+        # The key is asked for afterwards: one that was undone may be given again.
+        return partial(jobs.enqueue, {"id": name, "command": "true"}), partial(self._enqueued, name, self.clock.now)
+
+    def _to_cancel(self, pick: int, how: str) -> Deed | None:
+        name, job = self._pick(pick)
+        if job.is_waiting():
+            return partial(jobs.cancel, name), partial(self._cancelled, job)
+        if job.state == "processing":
+            return partial(jobs.cancel, name), partial(setattr, job, "cancel_requested", True)
+        return None
+
+    def _to_retry(self, pick: int, how: str) -> Deed | None:
+        if not self._in_state(*jobs.RETRYABLE):
+            return None
+        name, job = self._pick(pick, *jobs.RETRYABLE)
+        return partial(jobs.retry, name), partial(self._renew, job)
+
+    def _to_claim(self, pick: int, how: str) -> Deed | None:
+        first = self._first()
+        return first and (partial(jobs.claim, "w2", "host"), partial(self._taken, first, "w2"))
+
+    def _to_finish(self, pick: int, how: str) -> Deed | None:
+        held = self._some_claim(pick)
+        if held is None:
+            return None
+        job = self._holding(held)
+        assert job is not None
+        return partial(self._finish, held, how), partial(self._finished, job, how)
+
+    def _to_finish_and_claim(self, pick: int, how: str) -> Deed | None:
+        """What a worker does between two jobs: both, or neither."""
+        held = self._some_claim(pick)
+        if held is None:
+            return None
+        job = self._holding(held)
+        assert job is not None
+
+        def act() -> None:
+            with models.db.transaction():
+                self._finish(held, how)
+                jobs.claim(held.worker, "host")
+
+        def follow() -> None:
+            self._finished(job, how)
+            first = self._first()
+            if first is not None:
+                self._taken(first, held.worker)
+
+        return act, follow
+
+    def _to_lose(self, pick: int, how: str) -> Deed | None:
+        held = self._some_claim(pick)
+        if held is None:
+            return None
+        job = self._holding(held)
+        assert job is not None
+        return partial(jobs.lose, held.pk, held.run, held.worker, "host", "killed"), partial(self._lost, job)
+
+    def _to_delete(self, pick: int, how: str) -> Deed | None:
+        name, job = self._pick(pick)
+        if job.state == "processing" or len(self.jobs) < 3:
+            return None
+        return partial(jobs.delete, name), partial(self.jobs.pop, name)
+
+    def _to_prune(self, pick: int, how: str) -> Deed | None:
+        now = self.clock.now
+        old = [name for name, job in self.jobs.items() if job.finished_at is not None and job.finished_at < now]
+
+        def follow() -> None:
+            for name in old:
+                del self.jobs[name]
+
+        return partial(jobs.prune, [job.pk for job in self.jobs.values()], now), follow
+
+    def _to_show_output(self, pick: int, how: str) -> Deed | None:
+        held = self._some_claim(pick)
+        return held and (partial(jobs.show_output, held, Output(b"so far", 6), Output()), lambda: None)
+
+    def _some_claim(self, pick: int) -> Claim | None:
+        """A claim that holds its job still."""
+        valid = [held for held in self.known if self._holding(held)]
+        return valid[pick % len(valid)] if valid else None
 
     # --- what must be true after each step
 
     @invariant()
     def every_job_is_what_the_model_says(self):
         stored = _rows(
-            "SELECT id, pk, state, run, attempts, crashes, max_retries, next_run_at, locked_by, cancel_requested FROM job"
+            "SELECT id, pk, state, run, attempts, crashes, max_retries, next_run_at, locked_by, cancel_requested, finished_at"
+            " FROM job"
         )
         assert sorted(stored) == sorted((name, *job.columns()) for name, job in self.jobs.items())
 
@@ -293,13 +454,48 @@ class Lifecycle(RuleBasedStateMachine):
         name = f"j{self.enqueued}"
         payload = {"id": name, "command": "true", "priority": priority, "queue": queue, "run_at": f"+{delay_s}s"}
         jobs.enqueue(payload | {"max_retries": max_retries})
+        self._enqueued(name, self.clock.now + delay_s * 1000, priority, queue, max_retries)
+
+    def _enqueued(self, name: str, due_at: int, priority=0, queue="default", max_retries: int | None = None) -> None:
         self.jobs[name] = Modelled(
             pk=Job.get(Job.id == name).pk,
             priority=priority,
             queue=queue,
             max_retries=self.max_retries if max_retries is None else max_retries,
-            next_run_at=self.clock.now + delay_s * 1000,
+            next_run_at=due_at,
         )
+
+    def _cancelled(self, job: Modelled) -> None:
+        job.state, job.finished_at = "cancelled", self.clock.now
+
+    def _taken(self, job: Modelled, worker: str) -> None:
+        job.run += 1
+        job.state, job.holder = "processing", worker
+
+    def _finished(self, job: Modelled, how: str) -> None:
+        if how in ("fail", "timeout"):
+            job.attempts += 1
+            is_last = job.attempts > job.max_retries
+            if not is_last:
+                job.next_run_at = self.clock.now + 1000 * 2**job.attempts
+            job.end("failed" if how == "fail" else how, "dead" if is_last else "failed")
+        else:
+            outcome, state = {"complete": ("success", "completed"), "release": ("released", "pending")}.get(
+                how, (how, how)
+            )
+            job.end(outcome, state)
+        self._date(job)
+
+    def _lost(self, job: Modelled) -> None:
+        job.crashes += 1
+        job.end("lost", "dead" if job.crashes >= self.max_crashes else "pending")
+        self._date(job)
+
+    def _date(self, job: Modelled) -> None:
+        job.finished_at = self.clock.now if job.state in jobs.FINAL else None
+
+    def _first(self) -> Modelled | None:
+        return min(self._due(), key=lambda job: (-job.priority, job.next_run_at, job.pk), default=None)
 
     def _due(self) -> list[Modelled]:
         return [job for job in self.jobs.values() if job.is_waiting() and job.next_run_at <= self.clock.now]
@@ -317,6 +513,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def _renew(self, job: Modelled) -> None:
         job.state, job.attempts, job.crashes, job.next_run_at = "pending", 0, 0, self.clock.now
+        job.finished_at = None
 
     def _finish(self, held: Claim, how: str) -> None:
         if how == "timeout":
@@ -325,17 +522,84 @@ class Lifecycle(RuleBasedStateMachine):
             getattr(jobs, how)(held, Ending(return_code=0 if how == "complete" else 1))
 
 
-def test_any_history_leaves_the_engine_as_the_model_says(queue):
+def _reopen() -> None:
+    """What the kernel does for a process that dies, and what the next one does: its connection goes, another comes."""
+    models.db.connection().close()
+    models.db.obj._state.reset()
+    Mortal.live()
+    models.db.connect()
+
+
+@pytest.fixture
+def mortal_queue(queue, monkeypatch):
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Mortal))
+    _reopen()
     Lifecycle.queue = queue
-    run_state_machine_as_test(
-        Lifecycle,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=50,
-            deadline=None,
-            database=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-        ),
-    )
+    yield queue
+    Mortal.live()
+
+
+HOW = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=50,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+def test_any_history_leaves_the_engine_as_the_model_says(mortal_queue):
+    run_state_machine_as_test(Lifecycle, settings=HOW)
     assert models.db.execute_sql("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert models.db.execute_sql("PRAGMA foreign_key_check").fetchall() == []
+
+
+def _end_without_the_run(monkeypatch) -> None:
+    monkeypatch.setattr(dialect, "END", dialect.END.replace(" AND run = :run", ""))
+
+
+def _end_in_two_transactions(monkeypatch) -> None:
+    """The job ends in one, its attempt in another: whoever dies between leaves half."""
+    real = Sqlite.execute_sql
+
+    def execute_sql(self, sql, params=None):
+        result = real(self, sql, params)
+        if sql == dialect.END and result.rowcount == 1:
+            real(self, "COMMIT")
+            real(self, "BEGIN IMMEDIATE")
+        return result
+
+    monkeypatch.setattr(Sqlite, "execute_sql", execute_sql)
+
+
+def _die_at_every_statement_of_an_end() -> None:
+    for statements in range(8):
+        machine = Lifecycle()
+        machine.begin_with_two_jobs(None, None)
+        machine.claim("w1")
+        machine.die("finish", 0, "complete", statements, BEFORE)
+        machine.every_job_is_what_the_model_says()
+        machine.every_run_that_ended_has_one_attempt_that_says_how()
+
+
+def _finish_late() -> None:
+    machine = Lifecycle()
+    machine.begin_with_two_jobs(None, None)
+    held = machine.claim("w1")
+    machine.lose(held)
+    machine.claim("w1")
+    machine.finish(held, "complete")
+
+
+def test_the_model_notices_an_end_in_two_transactions(mortal_queue, monkeypatch):
+    _die_at_every_statement_of_an_end()
+    _end_in_two_transactions(monkeypatch)
+    with pytest.raises(AssertionError):
+        _die_at_every_statement_of_an_end()
+
+
+def test_the_model_notices_an_end_without_the_run(mortal_queue, monkeypatch):
+    _finish_late()
+    _end_without_the_run(monkeypatch)
+    with pytest.raises(pytest.fail.Exception, match="StaleClaim"):
+        _finish_late()

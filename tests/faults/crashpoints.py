@@ -452,6 +452,6 @@ class _Cursor(sqlite3.Cursor):
         run = super().execute
         try:
             return self.connection.watch(sql, lambda: run(sql, *params))
-        except sqlite3.Error:
+        except BaseException:
             self.close()  # the driver's own would be gone; one that an error keeps alive keeps the connection open
             raise
