@@ -33,6 +33,7 @@ DEFAULTS = {
     "retention_completed_days": 7,
     "retention_cancelled_days": 30,
     "retention_dead_days": 0,
+    "retention_output_days": 0,
     "retention_workers_days": 30,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_a_birth_that_fails_leaves_no_descriptor_open(queue, monkeypatch, fails)
 def test_a_supervisor_that_a_job_started_outlives_the_job(queue, tmp_path):
     """Its own supervisor is dead: the job's command finds none, starts one, and the worker ends what the job left."""
     gate = tmp_path / "gate"
-    starts = f"{sys.executable} {models.ROOT}/queuectl.py worker start"
+    starts = shlex.join([sys.executable, f"{models.ROOT}/queuectl.py", "worker", "start"])
     job_id = queue.add(f"sleep 300 & until [ -e {gate} ]; do sleep 0.02; done; {starts}")
     queue.start(1)
     queue.wait_for(job_id, "processing")
