@@ -82,9 +82,11 @@ ON CONFLICT (job_pk, run) DO UPDATE SET {_ENDING}, {_OUTPUT}
 
 # The clock shows :now where it would have shown :before: what was due stays due, retries wait no longer than they did.
 # Only what was written by the clock that ran ahead; an instant that a person chose stays that instant.
+# What has followed counts as written now, so that a second look at the same step moves nothing.
 FOLLOW_CLOCK = f"""
 UPDATE job
-   SET next_run_at = CASE WHEN next_run_at <= :before THEN :now ELSE next_run_at - (:before - :now) END
+   SET next_run_at = CASE WHEN next_run_at <= :before THEN :now ELSE next_run_at - (:before - :now) END,
+       updated_at = :now
  WHERE {WAITING} AND updated_at > :now AND next_run_at > :now AND (next_run_at <= :before OR state = 'failed')
 """
 

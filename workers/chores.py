@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import Any
 
 import models
 from engine import jobs
@@ -28,7 +29,10 @@ class Chores:
         self.checkpoint_at = 0.0
         self.prune_at = 0.0
         self.retention = Retention()
-        self.clock = (max(models.now_ms(), _last_written()), time.monotonic())  # what it showed when last looked at
+        self.clock = (
+            max(models.now_ms(), _last_written(supervisor_pk)),
+            time.monotonic(),
+        )  # what it showed when last looked at
 
     def step(self) -> None:
         """Do what is due now; a little at a time, for the workers' sake."""
@@ -68,8 +72,9 @@ class Chores:
                 db.execute_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > WAL_LIMIT else 'PASSIVE'})")
 
 
-def _last_written() -> int:
-    """The latest that the clock is known to have shown: at a supervisor's last beat or a job's arrival."""
-    beat = Supervisor.select(Supervisor.beat_at).order_by(Supervisor.pk.desc()).limit(1).scalar()
+def _last_written(supervisor_pk: int) -> int:
+    """The latest that the clock is known to have shown: at an earlier supervisor's last beat or a job's arrival."""
+    earlier: Any = Supervisor.select(Supervisor.beat_at).where(Supervisor.pk < supervisor_pk)
+    beat = earlier.order_by(Supervisor.pk.desc()).limit(1).scalar()
     arrival = Job.select(Job.created_at).order_by(Job.pk.desc()).limit(1).scalar()
     return max(beat or 0, arrival or 0)

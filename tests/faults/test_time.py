@@ -105,6 +105,34 @@ def test_a_clock_that_was_set_back_while_nobody_supervised_is_noticed_at_the_sta
     queue.wait_for(waiting, "completed")
 
 
+def test_a_clock_that_ran_ahead_under_an_earlier_supervisor_lengthens_no_backoff(queue, clock):
+    """No job arrived by the clock that ran ahead: only the beats of the supervisor that is gone tell of it."""
+    config.set("backoff_base", 1)
+    failing = queue.add("exit 1", max_retries=1)
+    clock.set(HOUR_MS)
+    queue.run_workers(program=clock.program)
+    wait_until(lambda: queue.outcomes(failing) == ["failed"])
+    (supervisor,) = queue.runs
+    supervisor.kill()
+    supervisor.wait()
+    clock.set(0)
+    queue.run_workers(program=clock.program)
+    assert queue.wait_for(failing, "dead").attempts == 2
+
+
+def test_what_has_followed_the_clock_once_does_not_follow_it_twice(queue, monkeypatch):
+    true_now = models.now_ms()
+    monkeypatch.setattr(models, "now_ms", lambda: true_now + HOUR_MS)
+    failing = queue.add("exit 1")
+    held = jobs.claim("w1", "here")
+    jobs.fail(held, jobs.Ending(return_code=1))
+    waits_ms = queue.job(failing).next_run_at - models.now_ms()
+    assert waits_ms > 0
+    assert jobs.follow_clock(true_now + HOUR_MS, true_now) == 1
+    assert jobs.follow_clock(true_now + HOUR_MS, true_now + 1) == 0
+    assert queue.job(failing).next_run_at == true_now + waits_ms
+
+
 def test_the_pages_show_no_time_below_nothing_when_their_clock_is_behind(queue, clock, far):
     held = queue.add("sleep 60")
     queue.wait_for(held, "processing")
