@@ -26,8 +26,7 @@ class Sqlite(SqliteDatabase):
         try:
             return self.connection().execute(sql, params or ())
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            met = error
-        return self.patiently(super().execute_sql, sql, params, met=met)
+            return self.patiently(super().execute_sql, sql, params, met=error)
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
@@ -57,7 +56,10 @@ class Sqlite(SqliteDatabase):
             try:
                 with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
                     if met is not None:
-                        raise met
+                        try:
+                            raise met
+                        finally:
+                            met = None  # it holds the frames of all callers, and they would hold it
                     return act(*args)
             except IntegrityError:
                 raise
@@ -71,7 +73,6 @@ class Sqlite(SqliteDatabase):
                 sentence = str(error)
                 if "locked" not in sentence and "busy" not in sentence:
                     raise unavailable(sentence, self.database) from error
-                met = None
                 now = time.monotonic()
                 give_up_at = give_up_at or now + self.patience_s
                 if now > give_up_at:
