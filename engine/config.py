@@ -130,7 +130,7 @@ KEYS = {
             _CENTURY_DAYS,
             "days",
             "How long a completed job is kept; then it is deleted with its history and output. 0: for ever.",
-            "within a minute",
+            "completed jobs, within a minute",
         ),
         Key(
             "retention_cancelled_days",
@@ -140,7 +140,7 @@ KEYS = {
             _CENTURY_DAYS,
             "days",
             "How long a cancelled job is kept; then it is deleted with its history and output. 0: for ever.",
-            "within a minute",
+            "cancelled jobs, within a minute",
         ),
         Key(
             "retention_dead_days",
@@ -150,7 +150,7 @@ KEYS = {
             _CENTURY_DAYS,
             "days",
             "How long a dead job is kept; then it is deleted with its history and output. 0: for ever.",
-            "within a minute",
+            "dead jobs, within a minute",
         ),
         Key(
             "retention_output_days",
@@ -160,7 +160,7 @@ KEYS = {
             _CENTURY_DAYS,
             "days",
             "How long what a job printed is kept after its end; the job and its history stay. 0: as long as the job.",
-            "within an hour",
+            "old output, within an hour",
         ),
         Key(
             "retention_workers_days",
@@ -170,7 +170,7 @@ KEYS = {
             _CENTURY_DAYS,
             "days",
             "How long workers and supervisors that have ended are listed. 0: for ever.",
-            "within a minute",
+            "workers that ended, within a minute",
         ),
     )
 }
