@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import models
 
 
 def wait_until(predicate: Callable[[], Any], timeout_s: float = 20.0, step_s: float = 0.02) -> Any:
@@ -17,3 +20,11 @@ def wait_until(predicate: Callable[[], Any], timeout_s: float = 20.0, step_s: fl
         if time.monotonic() > give_up_at:
             raise AssertionError(f"still {answer!r} after {timeout_s} s")
         time.sleep(step_s)
+
+
+def new_database(path: Path) -> Path:
+    """Make an empty database at `path`, in one file, for tests that each work on a copy of it."""
+    models.connect(str(path))
+    models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    models.disconnect()
+    return path

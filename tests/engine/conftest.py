@@ -11,6 +11,7 @@ import models
 from engine import config, jobs, queries
 from engine.jobs import Claim, Ending
 from models import Attempt, Job
+from tests.support import new_database
 
 FAILED = Ending(return_code=1, error="exit code 1", duration_ms=5)
 DONE = Ending(return_code=0, duration_ms=5)
@@ -101,11 +102,7 @@ def clock(monkeypatch) -> Clock:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory) -> Path:
     """A new database, made once; each test works on a copy of its own."""
-    path = tmp_path_factory.mktemp("template") / "queue.db"
-    models.connect(str(path))
-    models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    models.disconnect()
-    return path
+    return new_database(tmp_path_factory.mktemp("template") / "queue.db")
 
 
 @pytest.fixture

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import pytest
 
-import models
 from tests.chaos import checker
 from tests.faults import crashes
 from tests.faults.crashes import SCENES, SCRIPTS, Stage
 from tests.faults.crashpoints import COMMAND, POINTS
+from tests.support import new_database
 
 CASES = [(name, how) for name, point in POINTS.items() for how in point.how.split()]
 
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "queue.db"
-    models.connect(str(path))
-    models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    models.disconnect()
-    return path
+    return new_database(tmp_path_factory.mktemp("template") / "queue.db")
 
 
 @pytest.fixture
