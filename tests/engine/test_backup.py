@@ -13,6 +13,7 @@ import pytest
 import models
 from engine import backup, files, jobs, space
 from engine.errors import InvalidInput, Refused, Unavailable
+from engine.output import EMPTY, Output
 from models import Job, Supervisor, Worker
 from tests.engine.conftest import DONE, counted, really
 
@@ -173,7 +174,7 @@ def test_a_connection_that_is_open_sees_the_restored_jobs(queue, copy):
 def test_a_job_that_ran_at_the_time_of_the_backup_is_given_back_and_its_history_says_why(queue, tmp_path):
     queue.add("job")
     held = queue.claim()
-    jobs.show_output(held, jobs.Output(b"half", 4), jobs.EMPTY)
+    jobs.show_output(held, Output(b"half", 4), EMPTY)
     backup.write(str(tmp_path / "copy.db"))
     jobs.complete(held, DONE)
     assert _restore(tmp_path / "copy.db", queue).given_back == 1

@@ -9,7 +9,7 @@ import pytest
 import models
 from engine import config, dlq, jobs, queries
 from engine.errors import InvalidInput, NotFound, Refused, StaleClaim
-from engine.jobs import Claim, Ending
+from engine.jobs import Claim, Ending, steering
 from engine.output import Output
 from models import STATES, Attempt, Job
 from tests.engine.conftest import DONE, FAILED, counted, really
@@ -638,9 +638,9 @@ def _bury(queue, count: int) -> list[str]:
 
 
 def test_all_dead_jobs_are_retried_over_several_batches(queue):
-    _bury(queue, 3 * jobs._BATCH + 1)
-    assert dlq.retry_all() == 3 * jobs._BATCH + 1
-    assert really() == counted() == {("default", "pending"): 3 * jobs._BATCH + 1}
+    _bury(queue, 3 * steering._BATCH + 1)
+    assert dlq.retry_all() == 3 * steering._BATCH + 1
+    assert really() == counted() == {("default", "pending"): 3 * steering._BATCH + 1}
 
 
 def test_none_is_retried_when_none_is_dead(queue):
@@ -661,7 +661,7 @@ def test_only_the_chosen_are_retried(queue):
 
 
 def test_more_chosen_jobs_than_one_statement_takes_are_retried(queue):
-    ids = _bury(queue, 2 * jobs._BATCH + 3)
+    ids = _bury(queue, 2 * steering._BATCH + 3)
     assert dlq.retry_selected(iter(ids)) == len(ids)
 
 
@@ -677,7 +677,7 @@ def test_choosing_none_retries_none(queue):
 
 def _between_batches(monkeypatch, act):
     """Call act(n) after the batch number n of a bulk retry, as another process might come in between."""
-    one_batch, calls = jobs._retry, []
+    one_batch, calls = steering._retry, []
 
     def spied(where, states):
         changed = one_batch(where, states)
@@ -685,25 +685,25 @@ def _between_batches(monkeypatch, act):
         act(len(calls))
         return changed
 
-    monkeypatch.setattr(jobs, "_retry", spied)
+    monkeypatch.setattr(steering, "_retry", spied)
     return calls
 
 
 def test_a_bulk_retry_ends_although_jobs_die_as_fast_as_it_works(queue, monkeypatch):
-    _bury(queue, jobs._BATCH + 1)
+    _bury(queue, steering._BATCH + 1)
 
     def die(batch):
-        queue_up = [{"command": "true", "max_retries": 0, "id": f"late-{batch}-{n}"} for n in range(jobs._BATCH)]
+        queue_up = [{"command": "true", "max_retries": 0, "id": f"late-{batch}-{n}"} for n in range(steering._BATCH)]
         jobs.enqueue_many(queue_up)
         Job.update(state="dead").where(Job.id.startswith(f"late-{batch}-")).execute()
 
     calls = _between_batches(monkeypatch, die)
-    assert dlq.retry_all() == jobs._BATCH + 1
+    assert dlq.retry_all() == steering._BATCH + 1
     assert len(calls) == 2
 
 
 def test_a_bulk_retry_leaves_alone_what_others_changed_meanwhile(queue, monkeypatch):
-    ids = _bury(queue, 2 * jobs._BATCH)
+    ids = _bury(queue, 2 * steering._BATCH)
 
     def others(batch):
         if batch == 1:
@@ -711,12 +711,12 @@ def test_a_bulk_retry_leaves_alone_what_others_changed_meanwhile(queue, monkeypa
             jobs.delete(ids[-2])
 
     _between_batches(monkeypatch, others)
-    assert dlq.retry_all() == 2 * jobs._BATCH - 2
+    assert dlq.retry_all() == 2 * steering._BATCH - 2
     assert queue.state(ids[-1]) == "cancelled"
 
 
 def test_a_bulk_retry_that_dies_half_way_has_done_whole_batches(queue, monkeypatch):
-    _bury(queue, 3 * jobs._BATCH)
+    _bury(queue, 3 * steering._BATCH)
 
     def die(batch):
         if batch == 2:
@@ -725,7 +725,7 @@ def test_a_bulk_retry_that_dies_half_way_has_done_whole_batches(queue, monkeypat
     _between_batches(monkeypatch, die)
     with pytest.raises(RuntimeError):
         dlq.retry_all()
-    assert really() == counted() == {("default", "pending"): jobs._BATCH, ("default", "dead"): 2 * jobs._BATCH}
+    assert really() == counted() == {("default", "pending"): steering._BATCH, ("default", "dead"): 2 * steering._BATCH}
 
 
 # --- cancel and delete

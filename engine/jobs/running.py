@@ -1,27 +1,15 @@
-"""The life of a job. The only module that changes one; every transition is one guarded statement.
-
-pending → processing → completed
-pending → processing → failed → (after its backoff) processing … → dead
-pending or failed or processing → cancelled
-"""
+"""The runs of a job: claimed by a worker, ended by it or, when it died, by its supervisor."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from peewee import IntegrityError
-
 import models
-from engine import config, dialect, ids, spec, wakeup
-from engine.errors import NotFound, Refused, StaleClaim
+from engine import config, dialect
+from engine.errors import StaleClaim
 from engine.output import EMPTY, Output
 from models import Job, db
-
-RETRYABLE = ("failed", "dead", "cancelled")
-FINAL = ("completed", "dead", "cancelled")
-_BATCH = 500  # rows a bulk change holds the write lock for
 
 
 class Claim(NamedTuple):
@@ -53,57 +41,6 @@ class Ending(NamedTuple):
     max_rss_kb: int | None = None
     stdout: Output = EMPTY
     stderr: Output = EMPTY
-
-
-# --- coming in
-
-
-def enqueue(payload: dict[str, Any]) -> str:
-    """Store one job and return its id; it is on the disk when this returns. Raises InvalidInput, Refused."""
-    return enqueue_many([payload])[0]
-
-
-def enqueue_many(payloads: Iterable[dict[str, Any]]) -> list[str]:
-    """Store all the jobs, or none of them, and return their ids. Raises InvalidInput, Refused for a taken id."""
-    now = models.now_ms()
-    default = config.get("max_retries_default")
-    new_ids = ids.new_ids(now)
-    rows = [_row(payload, now, default, new_ids) for payload in payloads]
-    with db.transaction():
-        for row in rows:
-            _insert(row)
-        wakeup.nudge()
-    return [row["id"] for row in rows]
-
-
-def _row(payload: dict[str, Any], now: int, max_retries: int, new_ids: Iterator[str]) -> dict[str, Any]:
-    row = {"queue": "default", "priority": 0, "next_run_at": now, "max_retries": max_retries, "now": now}
-    row |= dict.fromkeys(("timeout_ms", "tags", "cwd", "env"))
-    row |= spec.parse(payload, now)
-    if "id" not in row:
-        row["id"] = next(new_ids)
-    return row
-
-
-def _insert(row: dict[str, Any]) -> None:
-    try:
-        db.execute_sql(dialect.INSERT_JOB, row)
-    except IntegrityError:
-        raise Refused(f"There is a job {row['id']} already; choose another id, or leave it out.") from None
-
-
-def take_in(row: dict[str, Any]) -> int:
-    """Store a job as it was elsewhere, all columns but its key, and return the key it has here.
-
-    Raises Refused for a taken id.
-    """
-    try:
-        return db.execute_sql(dialect.insert("job", row), row).lastrowid
-    except IntegrityError:
-        raise Refused(f"There is a job {row['id']} already.") from None
-
-
-# --- running
 
 
 def claim(worker: str, host: str) -> Claim | None:
@@ -249,98 +186,3 @@ def _fence(held: Claim) -> dict[str, Any]:
 
 def _columns(stream: str, output: Output) -> dict[str, Any]:
     return {stream: output.data, f"{stream}_bytes": output.total, f"{stream}_cut": output.cut}
-
-
-# --- steered by people
-
-
-def retry(job_id: str, states: tuple[str, ...] = RETRYABLE) -> None:
-    """Put a job in one of `states` back to pending with no attempts. Raises NotFound, Refused."""
-    with db.transaction():
-        if not _retry(Job.id == job_id, states):
-            raise _refusal(job_id, "retried", states)
-        wakeup.nudge()
-
-
-def retry_dead(job_ids: Iterable[str] | None = None) -> int:
-    """Put the dead jobs with these ids (None: all that are dead now) back to pending; how many it were.
-
-    In batches, so that no worker waits long; what is no longer dead is left alone.
-    """
-    if job_ids is None:
-        newest = Job.select(Job.pk).where(Job.state == "dead").order_by(Job.pk.desc()).limit(1).scalar() or 0
-        found = _dead_batches(newest)
-    else:
-        chosen = list(job_ids)
-        found = (Job.id.in_(chosen[start : start + _BATCH]) for start in range(0, len(chosen), _BATCH))
-    retried = 0
-    for where in found:
-        with db.transaction():
-            retried += _retry(where, ("dead",))
-            wakeup.nudge()
-    return retried
-
-
-def _dead_batches(newest: int) -> Iterator[Any]:
-    while True:
-        dead: Any = Job.select(Job.pk).where(Job.state == "dead", Job.pk <= newest).order_by(Job.pk).limit(_BATCH)
-        pks = [pk for (pk,) in dead.tuples()]
-        if not pks:
-            return
-        yield Job.pk.in_(pks)
-
-
-def _retry(where: Any, states: tuple[str, ...]) -> int:
-    now = models.now_ms()
-    fresh = {
-        "state": "pending",
-        "attempts": 0,
-        "crashes": 0,
-        "next_run_at": now,
-        "updated_at": now,
-        "finished_at": None,
-    }
-    return Job.update(**fresh).where(where, Job.state.in_(states)).execute()
-
-
-def cancel(job_id: str) -> str:
-    """Cancel a job that has not ended. Returns its state: cancelled, or processing while its command is stopped.
-
-    Raises NotFound, Refused.
-    """
-    now = models.now_ms()
-    with db.transaction():
-        waiting = Job.update(state="cancelled", finished_at=now, updated_at=now)
-        if waiting.where(Job.id == job_id, Job.state.in_(("pending", "failed"))).execute():
-            return "cancelled"
-        running = Job.update(cancel_requested=True, updated_at=now)
-        if running.where(Job.id == job_id, Job.state == "processing").execute():
-            wakeup.nudge()
-            return "processing"
-        raise _refusal(job_id, "cancelled", ("pending", "failed", "processing"))
-
-
-def delete(job_id: str) -> None:
-    """Remove a job that is not running, with its attempts. Raises NotFound, Refused."""
-    with db.transaction():
-        deleted = Job.delete().where(Job.id == job_id, Job.state != "processing").execute()
-        if not deleted and _state(job_id):
-            raise Refused(f"Job {job_id} is running; cancel it first, then delete it.")
-
-
-def prune(pks: list[int], before: int) -> int:
-    """Remove those of the jobs that ended before the instant `before`, with their attempts; how many it were."""
-    with db.transaction():
-        return Job.delete().where(Job.pk.in_(pks), Job.state.in_(FINAL), Job.finished_at < before).execute()
-
-
-def _state(job_id: str) -> str:
-    state = Job.select(Job.state).where(Job.id == job_id).scalar()
-    if state is None:
-        raise NotFound(f"There is no job {job_id[:128]!r}.")
-    return state
-
-
-def _refusal(job_id: str, done: str, states: tuple[str, ...]) -> Refused:
-    allowed = " and ".join(filter(None, (", ".join(states[:-1]), states[-1])))
-    return Refused(f"Job {job_id} is {_state(job_id)}; only {allowed} jobs can be {done}.")

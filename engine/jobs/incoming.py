@@ -1,0 +1,58 @@
+"""Jobs come in: enqueued by people and programs, or taken over from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from peewee import IntegrityError
+
+import models
+from engine import config, dialect, ids, spec, wakeup
+from engine.errors import Refused
+from models import db
+
+
+def enqueue(payload: dict[str, Any]) -> str:
+    """Store one job and return its id; it is on the disk when this returns. Raises InvalidInput, Refused."""
+    return enqueue_many([payload])[0]
+
+
+def enqueue_many(payloads: Iterable[dict[str, Any]]) -> list[str]:
+    """Store all the jobs, or none of them, and return their ids. Raises InvalidInput, Refused for a taken id."""
+    now = models.now_ms()
+    default = config.get("max_retries_default")
+    new_ids = ids.new_ids(now)
+    rows = [_row(payload, now, default, new_ids) for payload in payloads]
+    with db.transaction():
+        for row in rows:
+            _insert(row)
+        wakeup.nudge()
+    return [row["id"] for row in rows]
+
+
+def _row(payload: dict[str, Any], now: int, max_retries: int, new_ids: Iterator[str]) -> dict[str, Any]:
+    row = {"queue": "default", "priority": 0, "next_run_at": now, "max_retries": max_retries, "now": now}
+    row |= dict.fromkeys(("timeout_ms", "tags", "cwd", "env"))
+    row |= spec.parse(payload, now)
+    if "id" not in row:
+        row["id"] = next(new_ids)
+    return row
+
+
+def _insert(row: dict[str, Any]) -> None:
+    try:
+        db.execute_sql(dialect.INSERT_JOB, row)
+    except IntegrityError:
+        raise Refused(f"There is a job {row['id']} already; choose another id, or leave it out.") from None
+
+
+def take_in(row: dict[str, Any]) -> int:
+    """Store a job as it was elsewhere, all columns but its key, and return the key it has here.
+
+    Raises Refused for a taken id.
+    """
+    try:
+        return db.execute_sql(dialect.insert("job", row), row).lastrowid
+    except IntegrityError:
+        raise Refused(f"There is a job {row['id']} already.") from None
