@@ -1,0 +1,1 @@
+"""How fast the queue is: each module measures one thing and says how. `python -m benchmarks --help`."""

@@ -1,0 +1,124 @@
+"""Where a benchmark works: a scratch folder on the disk of the project, a queue in it, a supervisor with its workers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import models
+from engine import jobs, queries
+from models import Attempt, Job
+
+BUILD = Path(models.ROOT, "build", "benchmarks")  # not the system's folder for such: that may be no disk at all
+NOOP = ":"
+
+
+class Queue:
+    """A queue of the benchmark's own, opened in this process as the command line opens it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.supervisor: subprocess.Popen | None = None
+        models.connect(str(path))
+
+    def start_workers(self, count: int) -> None:
+        """Start a supervisor with `count` workers; they are idle when this returns."""
+        with (self.path.parent / "supervisor.log").open("ab") as log:
+            self.supervisor = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "workers",
+                    "--count",
+                    str(count),
+                    "--db",
+                    self.path,
+                    "--folder",
+                    self.path.parent,
+                ],
+                cwd=models.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_until(lambda: [worker["status"] for worker in queries.workers()] == ["idle"] * count)
+
+    def stop_workers(self) -> None:
+        """End the commands of all workers, and their supervisor."""
+        if self.supervisor is not None:
+            self.supervisor.send_signal(signal.SIGQUIT)
+            self.supervisor.wait(timeout=60)
+            self.supervisor = None
+
+    def fill(self, count: int, command: str = NOOP, **fields: Any) -> int:
+        """Store `count` jobs in one transaction: no worker sees the first before all are there. The last key before."""
+        before = last_key()
+        jobs.enqueue_many({"command": command, **fields} for _ in range(count))
+        return before
+
+    def wait_completed(self, count: int, timeout_s: float = 600.0) -> None:
+        """Wait until so many jobs in all are completed. Looks seldom: whoever asks takes time from those who work."""
+        wait_until(lambda: queries.counts()["completed"] >= count, timeout_s, step_s=0.1)
+
+    def completed(self) -> int:
+        return queries.counts()["completed"]
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="scratch-", dir=BUILD)
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def queue(path: Path | None = None) -> Iterator[Queue]:
+    """A queue that is empty, or the one at `path`, which stays; its workers are ended afterwards."""
+    with scratch() as folder:
+        opened = Queue(path or folder / "queue.db")
+        try:
+            yield opened
+        finally:
+            opened.stop_workers()
+            models.disconnect()
+
+
+def last_key() -> int:
+    return Job.select(Job.pk).order_by(Job.pk.desc()).limit(1).scalar() or 0
+
+
+def drain_rate(after: int, count: int) -> float:
+    """Jobs a second of the `count` jobs with keys above `after`: from the first start to the last end, as the workers noted."""
+    runs: Any = Attempt.select(Attempt.started_at, Attempt.finished_at).where(Attempt.job > after)
+    noted = list(runs.where(Attempt.job <= after + count).tuples())
+    assert len(noted) == count, f"{len(noted)} runs of {count} jobs"
+    took_ms = max(finished for _, finished in noted) - min(started for started, _ in noted)
+    return count / max(took_ms, 1) * 1000
+
+
+def wait_until(is_so: Callable[[], Any], timeout_s: float = 60.0, step_s: float = 0.02) -> Any:
+    """Ask until the answer is true and return it. Raises TimeoutError."""
+    give_up_at = time.monotonic() + timeout_s
+    while not (answer := is_so()):
+        if time.monotonic() > give_up_at:
+            raise TimeoutError(f"still {answer!r} after {timeout_s} s")
+        time.sleep(step_s)
+    return answer
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment for a child, with other variables added."""
+    return os.environ | more
