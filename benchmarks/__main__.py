@@ -10,6 +10,7 @@ import platform
 import sqlite3
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from benchmarks import figures, place
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     found: dict[str, list[figures.Figure]] = {}
     for name in options.names or NAMES:
         benchmark = importlib.import_module(f"benchmarks.{name}")
-        print(f"{name}: {(benchmark.__doc__ or '').partition('\n')[0]}", flush=True)
+        print(f"{name}: {_title(benchmark)}", flush=True)
         found[name] = benchmark.run(benchmark.QUICK if options.quick else benchmark.Sizes())
         print(f"{figures.table(found[name])}\n", flush=True)
         _write(options.json, found, options.quick)
@@ -40,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="small numbers: to try it, not to quote it")
     parser.add_argument("--json", type=Path, default=place.BUILD / "figures.json", metavar="FILE")
     return parser
+
+
+def _title(benchmark: ModuleType) -> str:
+    return (benchmark.__doc__ or "").partition("\n")[0]
 
 
 def _write(path: Path, found: dict[str, list[figures.Figure]], quick: bool) -> None:

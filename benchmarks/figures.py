@@ -57,7 +57,7 @@ def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> 
     """The samples of each contestant: A B, B A, A B, … so that a machine that drifts favours none."""
     samples: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
-        for name in list(contestants) if number % 2 == 0 else reversed(contestants):
+        for name in list(contestants)[:: 1 if number % 2 == 0 else -1]:
             samples[name].append(contestants[name]())
     return samples
 
