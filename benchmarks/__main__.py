@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import figures, place
 
-NAMES = ("throughput",)
+NAMES = ("throughput", "scale")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,7 +31,7 @@ class Queue:
         models.connect(str(path))
 
     def start_workers(self, count: int) -> None:
-        """Start a supervisor with `count` workers; they are idle when this returns."""
+        """Start a supervisor with `count` workers; all of them live when this returns, idle if there is nothing to do."""
         with (self.path.parent / "supervisor.log").open("ab") as log:
             self.supervisor = subprocess.Popen(
                 [
@@ -50,7 +50,7 @@ class Queue:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(lambda: [worker["status"] for worker in queries.workers()] == ["idle"] * count)
+        wait_until(lambda: [worker["status"] in ("idle", "busy") for worker in queries.workers()] == [True] * count)
 
     def stop_workers(self) -> None:
         """End the commands of all workers, and their supervisor."""
@@ -68,6 +68,14 @@ class Queue:
     def wait_completed(self, count: int, timeout_s: float = 600.0) -> None:
         """Wait until so many jobs in all are completed. Looks seldom: whoever asks takes time from those who work."""
         wait_until(lambda: queries.counts()["completed"] >= count, timeout_s, step_s=0.1)
+
+    def drain_rate_over(self, seconds: float) -> float:
+        """Jobs a second that the workers took from those waiting, over so many seconds from now."""
+        waited, began = queries.counts()["pending"], time.monotonic()
+        time.sleep(seconds)
+        left, took_s = queries.counts()["pending"], time.monotonic() - began
+        assert left, "the queue ran empty: too few jobs to measure for so long"
+        return (waited - left) / took_s
 
     def completed(self) -> int:
         return queries.counts()["completed"]

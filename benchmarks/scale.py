@@ -1,0 +1,148 @@
+"""What millions of jobs cost: one step of a worker (an end and the next claim) beside the same in an empty database.
+
+The step is made through the engine as a worker makes it, in one transaction with `synchronous=NORMAL`, checkpoints
+included, on the full database and on one that holds only what is claimed, in alternating rounds. Then workers drain
+the full database, with and without the deletion of three tenths of its jobs going on: once by the settings (the supervisor does
+it, in slices of its time), once by `queuectl prune`. Throughput there is counted over some seconds of each round.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import models
+from benchmarks import filling, place
+from benchmarks.figures import Figure, interleaved, ratios
+from engine import config, jobs, queries
+from engine.jobs import Ending
+
+DONE = Ending(return_code=0, duration_ms=1)
+
+
+class Sizes(NamedTuple):
+    finished: int = 10_000_000
+    waiting: int = 1_000_000
+    steps: int = 5_000  # of a worker, in a round
+    rounds: int = 5
+    seconds: float = 6.0  # that workers drain, in a round
+    workers: int = 2
+
+
+QUICK = Sizes(finished=200_000, waiting=20_000, steps=500, rounds=3, seconds=2.0)
+
+
+def run(sizes: Sizes) -> list[Figure]:
+    with filling.filled(sizes.finished, sizes.waiting) as full, place.scratch() as folder:
+        empty = folder / "queue.db"
+        figures = _steps(full, empty, sizes)
+        size_gb = full.stat().st_size / 1e9
+        figures.insert(0, Figure(f"database of {sizes.finished:,} + {sizes.waiting:,} jobs", [size_gb], "GB"))
+        with place.queue(full) as queue:
+            figures += _pruning(queue, sizes)
+    return figures
+
+
+# --- a worker's step
+
+
+def _steps(full: Path, empty: Path, sizes: Sizes) -> list[Figure]:
+    for path in (full, empty):
+        step_us(path, sizes.steps // 5, fill=path is empty)  # the first ones load what the others find in memory
+    samples = interleaved(
+        {"full": partial(step_us, full, sizes.steps), "empty": partial(step_us, empty, sizes.steps, fill=True)},
+        sizes.rounds,
+    )
+    return [
+        Figure("an end and the next claim: full", samples["full"], "µs"),
+        Figure("an end and the next claim: empty", samples["empty"], "µs"),
+        Figure("an end and the next claim: full / empty", ratios(samples["full"], samples["empty"]), "", at_most=1.2),
+    ]
+
+
+def step_us(path: Path, steps: int, fill: bool = False) -> float:
+    """How long a step takes on average. `fill`: store the jobs for it first."""
+    models.connect(str(path), durable=False)
+    try:
+        if fill:
+            jobs.enqueue_many({"command": place.NOOP} for _ in range(steps + 1))
+        held = jobs.claim("w1", "host")
+        began = time.perf_counter()
+        for _ in range(steps):
+            assert held is not None, "too few jobs are due"
+            with models.db.transaction():
+                jobs.complete(held, DONE)
+                held = jobs.claim("w1", "host")
+        took_s = time.perf_counter() - began
+        jobs.complete(held, DONE)
+        return took_s / steps * 1e6
+    finally:
+        models.disconnect()
+
+
+# --- deleting while workers drain
+
+
+def _pruning(queue: place.Queue, sizes: Sizes) -> list[Figure]:
+    drain = partial(_drained, queue, sizes)
+    ways = {
+        "nothing deleted": drain,
+        "by settings": partial(_by_settings, queue, drain),
+        "prune": partial(_prune, queue, drain),
+    }
+    deleted: dict[str, list[float]] = {name: [] for name in ways}
+
+    def counted(name: str) -> float:
+        before = _rows()
+        rate = ways[name]()
+        deleted[name].append((before - _rows()) / sizes.seconds)
+        return rate
+
+    samples = interleaved({name: partial(counted, name) for name in ways}, sizes.rounds)
+    figures = [Figure(f"{sizes.workers} workers drain: nothing deleted", samples["nothing deleted"], "jobs/s")]
+    for name, says in (("by settings", "deletion by the settings"), ("prune", "`queuectl prune`")):
+        figures += [
+            Figure(f"{says}: deletes", deleted[name], "jobs/s"),
+            Figure(f"{says}: workers drain", samples[name], "jobs/s"),
+            Figure(f"{says}: of the throughput", ratios(samples[name], samples["nothing deleted"]), "", at_least=0.9),
+        ]
+    return figures
+
+
+def _drained(queue: place.Queue, sizes: Sizes) -> float:
+    """Jobs a second of fresh workers, from a moment after their start."""
+    queue.start_workers(sizes.workers)
+    try:
+        time.sleep(0.5)
+        return queue.drain_rate_over(sizes.seconds)
+    finally:
+        queue.stop_workers()
+
+
+def _by_settings(queue: place.Queue, drain: partial[float]) -> float:
+    config.set("retention_completed_days", filling.OLD_DAYS)
+    try:
+        return drain()
+    finally:
+        config.set("retention_completed_days", 0)
+
+
+def _prune(queue: place.Queue, drain: partial[float]) -> float:
+    words = ["prune", "--state", "completed", "--older-than", f"{filling.OLD_DAYS}d"]
+    pruning = subprocess.Popen(
+        [sys.executable, "queuectl.py", "--db", queue.path, *words], cwd=models.ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        return drain()
+    finally:
+        pruning.send_signal(signal.SIGINT)
+        pruning.wait(timeout=60)
+
+
+def _rows() -> int:
+    return sum(queries.counts().values())
