@@ -1,4 +1,4 @@
-"""The few files a page loads. Read once at start, served under the hash of their content and cached for ever."""
+"""The few files pages load: static/ and htmx. Read once at start, served under the hash of their content and cached for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, request, url_f
 from models import ROOT
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-OURS = ("app.css", "app.js", "favicon.svg")
+FOLDER = os.path.join(ROOT, "static")
 HTMX = "htmx.js"
 
 bp = Blueprint("assets", __name__, url_prefix="/assets")
@@ -29,7 +29,7 @@ class Asset(NamedTuple):
 
 
 def init_app(app: Flask) -> None:
-    files = {name: os.path.join(ROOT, "static", name) for name in OURS}
+    files = {name: os.path.join(FOLDER, name) for name in os.listdir(FOLDER) if name.rpartition(".")[2] in TYPES}
     htmx = htmx_path()
     if htmx:
         files[HTMX] = htmx
