@@ -18,8 +18,8 @@ from typing import Any
 
 import click
 
-from cli import operations, printing
-from cli.options import Seconds, connect, example, json_option
+from cli import operations, printing, steering
+from cli.options import Seconds, complete_ids, connect, example, job_id_argument, json_option
 from engine.errors import InvalidInput, QueueError
 
 VERSION = "0.1.0"
@@ -104,14 +104,6 @@ def cli(db: str | None) -> None:
     """A queue of shell commands that never loses one."""
 
 
-def _complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from models import Job
-
-    connect(ctx)
-    found: Any = Job.select(Job.id).where(Job.id.startswith(incomplete)).order_by(Job.pk.desc()).limit(50)
-    return [job_id for (job_id,) in found.tuples()]
-
-
 def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from engine import queries
 
@@ -123,9 +115,6 @@ def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) 
     from engine.config import KEYS
 
     return [name for name in KEYS if name.startswith(incomplete)]
-
-
-_job_id = click.argument("job_id", metavar="ID", shell_complete=_complete_ids)
 
 
 # --- jobs
@@ -324,15 +313,16 @@ def _count(state: str | None, queue: str | None) -> int:
 
 
 @cli.command(epilog=example("show job1"))
-@_job_id
+@job_id_argument
 @json_option
 def show(job_id: str, as_json: bool | None) -> None:
-    """Show one job: its fields, its runs, what it printed."""
-    from engine import queries
+    """Show one job: its fields, why it waits, its runs, what it printed."""
+    from engine import queries, waiting
 
     connect()
     job = queries.find(job_id)
     shown = queries.as_json(job, queries.attempt(job))
+    shown["why"] = [reason.sentence() for reason in waiting.reasons(job)]
     shown["runs"] = [queries.attempt_as_json(run) for run in queries.attempts(job)]
     if printing.wants_json(as_json):
         printing.show_json(shown)
@@ -341,7 +331,7 @@ def show(job_id: str, as_json: bool | None) -> None:
 
 
 @cli.command(epilog=example("logs job1 --follow"))
-@_job_id
+@job_id_argument
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
 @click.option("--attempt", "--run", "run", type=click.IntRange(1), help="Which run. Default: the newest.")
 @click.option("--stream", type=click.Choice(["stdout", "stderr", "both"]), default="both", help="Default: both.")
@@ -401,7 +391,7 @@ class _Tail:
 
 
 @cli.command(epilog=example("wait job1 job2 --timeout 60"))
-@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=_complete_ids)
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_ids)
 @click.option("--timeout", type=Seconds(), help="Give up after so many seconds, with status 124.")
 def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
     """Wait until jobs have ended: 0 when all completed, a single job's own exit code when it failed, else 1."""
@@ -431,7 +421,7 @@ def _verdict(jobs: list[Any]) -> int:
 
 
 @cli.command(epilog=example("retry job1"))
-@_job_id
+@job_id_argument
 def retry(job_id: str) -> None:
     """Put a failed, dead or cancelled job back to pending."""
     from engine import jobs
@@ -442,7 +432,7 @@ def retry(job_id: str) -> None:
 
 
 @cli.command(epilog=example("cancel job1"))
-@_job_id
+@job_id_argument
 def cancel(job_id: str) -> None:
     """Cancel a job; a running command is stopped."""
     from engine import jobs
@@ -453,7 +443,7 @@ def cancel(job_id: str) -> None:
 
 
 @cli.command(epilog=example("delete job1"))
-@_job_id
+@job_id_argument
 def delete(job_id: str) -> None:
     """Delete a job that is not running, with its history."""
     from engine import jobs
@@ -461,6 +451,10 @@ def delete(job_id: str) -> None:
     connect()
     jobs.delete(job_id)
     click.echo(f"{job_id} is deleted.")
+
+
+for command in steering.COMMANDS:
+    cli.add_command(command)
 
 
 # --- the dead letter queue
@@ -481,7 +475,7 @@ def dlq_list(as_json: bool | None) -> None:
 
 
 @dlq.command("retry", epilog=example("dlq retry job1"))
-@click.argument("job_ids", metavar="ID...", nargs=-1, shell_complete=_complete_ids)
+@click.argument("job_ids", metavar="ID...", nargs=-1, shell_complete=complete_ids)
 @click.option("--all", "every", is_flag=True, help="All that are dead now.")
 def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
     """Put dead jobs back to pending with attempts 0."""

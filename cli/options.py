@@ -37,3 +37,15 @@ def connect(ctx: click.Context | None = None) -> Any:
     import models
 
     return models.connect(database(ctx))
+
+
+def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The ids that begin like this, the newest jobs first."""
+    from models import Job
+
+    connect(ctx)
+    found: Any = Job.select(Job.id).where(Job.id.startswith(incomplete)).order_by(Job.pk.desc()).limit(50)
+    return [job_id for (job_id,) in found.tuples()]
+
+
+job_id_argument = click.argument("job_id", metavar="ID", shell_complete=complete_ids)

@@ -42,7 +42,7 @@ _COLOURS = {
 }
 
 
-_LONG = ("command", "last error", "error", "reason", "value", "meaning", "current_job_id")
+_LONG = ("command", "last error", "error", "meaning", "reason", "value", "meaning", "current_job_id")
 
 
 def coloured(state: str) -> Any:
@@ -94,10 +94,12 @@ def show_jobs(jobs: list[dict[str, Any]]) -> None:
 
 
 def show_job(job: dict[str, Any]) -> None:
-    hidden = ("stdout", "stderr", "runs")
+    hidden = ("stdout", "stderr", "runs", "why")
     show_table(("field", "value"), [(name, _shown(value)) for name, value in job.items() if name not in hidden])
+    if job["why"]:
+        click.echo(f"Why isn't it running? {' '.join(job['why'])}")
     if job["runs"]:
-        columns = ("run", "outcome", "worker", "started_at", "duration_ms", "return_code", "error")
+        columns = ("run", "outcome", "worker", "started_at", "duration_ms", "return_code", "meaning", "error")
         show_table(columns, [tuple(_shown(run[name]) for name in columns) for run in job["runs"]])
     for stream in ("stdout", "stderr"):
         if job[stream]:

@@ -50,6 +50,21 @@ SELECT min((SELECT j.next_run_at FROM job j {_BY} WHERE {WAITING} AND j.queue = 
   FROM levels WHERE priority IS NOT NULL
 """
 
+# How many due jobs a claim would take before this one, counted up to :most. Three seeks a level, whatever waits there:
+# the plus keeps SQLite from seeking by the bound instead of by the level.
+AHEAD = f"""{_LEVELS}
+SELECT count(*) FROM (
+  SELECT 1 FROM levels CROSS JOIN job j {_BY} ON {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority
+   WHERE +levels.priority > :priority AND j.next_run_at <= :now
+  UNION ALL
+  SELECT 1 FROM levels CROSS JOIN job j {_BY} ON {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority
+   WHERE +levels.priority = :priority AND j.next_run_at < :next_run_at
+  UNION ALL
+  SELECT 1 FROM levels CROSS JOIN job j {_BY} ON {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority
+   WHERE +levels.priority = :priority AND j.next_run_at = :next_run_at AND j.pk < :pk
+  LIMIT :most)
+"""
+
 # The one end of a run, for every outcome. Fenced: the run and its holder must still be the job's own.
 END = """
 UPDATE job

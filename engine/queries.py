@@ -12,6 +12,7 @@ from peewee import fn
 from engine import dialect
 from engine.errors import InvalidInput, NotFound
 from engine.output import EMPTY, Output
+from engine.wording import exit_meaning
 from models import STATES, Attempt, Counter, Job, Supervisor, Worker
 
 PAGE = 50
@@ -193,6 +194,11 @@ def workers(*, ended: bool = False, limit: int = 1000) -> list[dict[str, Any]]:
     return [_worker_json(worker, held.get(worker.id), beats.get(worker.host)) for worker in query]
 
 
+def has_workers() -> bool:
+    """Whether any worker lives, or is about to."""
+    return Worker.select().where(Worker.stopped_at.is_null()).exists()
+
+
 def _worker_json(worker: Worker, job: Job | None, supervisor: Supervisor | None) -> dict[str, Any]:
     status = worker.status
     if status == "running":
@@ -277,6 +283,7 @@ def attempt_as_json(attempt: Attempt) -> dict[str, Any]:
         "duration_ms": attempt.duration_ms,
         "outcome": attempt.outcome,
         "return_code": attempt.return_code,
+        "meaning": exit_meaning(attempt.outcome, attempt.return_code),
         "error": attempt.error,
         "user_ms": attempt.user_ms,
         "system_ms": attempt.system_ms,

@@ -20,7 +20,7 @@ from engine.jobs.running import (
     release,
     show_output,
 )
-from engine.jobs.steering import FINAL, RETRYABLE, cancel, delete, prune, retry, retry_dead
+from engine.jobs.steering import FINAL, RETRYABLE, cancel, delete, prune, retry, retry_dead, run_now
 
 __all__ = [
     "FINAL",
@@ -43,6 +43,7 @@ __all__ = [
     "release",
     "retry",
     "retry_dead",
+    "run_now",
     "show_output",
     "take_in",
 ]

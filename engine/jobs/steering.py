@@ -23,6 +23,21 @@ def retry(job_id: str, states: tuple[str, ...] = RETRYABLE) -> None:
         wakeup.nudge()
 
 
+def run_now(job_id: str) -> None:
+    """Let a job that waits for its time, or for its next try, wait no longer; its attempts stay counted.
+
+    Raises NotFound, Refused.
+    """
+    now = models.now_ms()
+    with db.transaction():
+        early = Job.update(next_run_at=now, updated_at=now)
+        if not early.where(Job.id == job_id, Job.state.in_(("pending", "failed")), Job.next_run_at > now).execute():
+            if _state(job_id) in ("pending", "failed"):
+                raise Refused(f"Job {job_id} is due already; a free worker takes it in its turn.")
+            raise _refusal(job_id, "run now", ("pending", "failed"))
+        wakeup.nudge()
+
+
 def retry_dead(job_ids: Iterable[str] | None = None) -> int:
     """Put the dead jobs with these ids (None: all that are dead now) back to pending; how many it were.
 

@@ -1,0 +1,118 @@
+"""Why isn't it running? What keeps a waiting job from being run, and what helps. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import models
+from engine import dialect, queries
+from engine.wording import plural, span
+from models import Job, Supervisor, Worker, db
+
+MOST = 1000  # jobs ahead are counted up to here, so that the answer costs the same with a million of them
+_PACE_JOBS = 50  # the newest completed jobs say how long one takes
+_LEAST_MS = 5  # starting a command takes this long, however short it is
+
+
+class Reason(NamedTuple):
+    """One thing that keeps the job waiting.
+
+    cause: backoff, time, silent, no worker, leaving, busy or turn. text: the sentence, up to `at` when there is one.
+    at: until when, or since when for what lies in the past. remedy: run now, start or look; None when nothing is amiss.
+    """
+
+    cause: str
+    text: str
+    at: int | None = None
+    remedy: str | None = None
+
+    def sentence(self) -> str:
+        """The whole of it, with the instant in UTC."""
+        return f"{self.text} {queries.iso(self.at)}." if self.at is not None else f"{self.text}."
+
+
+class Crowd(NamedTuple):
+    """The workers: how many are heard of, would take a job, and have none; since when the others are silent."""
+
+    living: int
+    willing: int
+    free: int
+    silent_since: int | None
+
+
+def reasons(job: Job) -> list[Reason]:
+    """What keeps this job waiting, the first to pass first; empty when it is not waiting."""
+    if job.state not in ("pending", "failed"):
+        return []
+    now = models.now_ms()
+    early = _too_early(job, now)
+    workers = _workers(_crowd(now), 0 if early else ahead(job, now))
+    if early is None:
+        return [workers]
+    return [early, workers] if workers.cause in ("silent", "no worker", "leaving") else [early]
+
+
+def ahead(job: Job, now: int) -> int:
+    """How many due jobs a worker would take before this one; MOST + 1 when there are more than MOST."""
+    asked = {"now": now, "priority": job.priority, "next_run_at": job.next_run_at, "pk": job.pk, "most": MOST + 1}
+    return db.execute_sql(dialect.AHEAD, asked).fetchone()[0]
+
+
+def _too_early(job: Job, now: int) -> Reason | None:
+    if job.next_run_at <= now:
+        return None
+    if job.state == "failed":
+        return Reason("backoff", f"It waits after its failure {job.attempts}, until", job.next_run_at, "run now")
+    return Reason("time", "It is not to run before", job.next_run_at, "run now")
+
+
+def _crowd(now: int) -> Crowd:
+    beats = {row.host: row.beat_at for row in Supervisor.select().where(Supervisor.stopped_at.is_null())}
+    rows = list(Worker.select().where(Worker.stopped_at.is_null()).limit(1000))
+    living = [row for row in rows if now - beats.get(row.host, now) <= queries.SILENT_MS]
+    willing = [row for row in living if row.desired == "run" and row.status in ("starting", "running")]
+    holders: Any = Job.select(Job.locked_by).where(Job.state == "processing").tuples()
+    held = {name for (name,) in holders}
+    free = sum(row.id not in held for row in willing)
+    silent_since = max((beats[row.host] for row in rows), default=None) if rows and not living else None
+    return Crowd(len(living), len(willing), free, silent_since)
+
+
+def _workers(crowd: Crowd, before: int) -> Reason:
+    if crowd.silent_since is not None:
+        return Reason("silent", "The workers have not been heard of since", crowd.silent_since, "look")
+    if not crowd.living:
+        return Reason("no worker", "No worker is running; it runs when one is started", remedy="start")
+    if not crowd.willing:
+        who = "The only worker takes" if crowd.living == 1 else f"All {crowd.living} workers take"
+        return Reason("leaving", f"{who} no more jobs: told to leave", remedy="start")
+    busy = (
+        ""
+        if crowd.free
+        else "The only worker is busy"
+        if crowd.willing == 1
+        else f"All {crowd.willing} workers are busy"
+    )
+    if not before:
+        text = f"{busy}; it is next" if busy else "It is next; a free worker takes it now"
+        return Reason("busy" if busy else "turn", text, remedy="look" if busy else None)
+    turn = f"{_count(before)} ahead of it{_pace(before, crowd.willing)}"
+    text = f"{busy}; {turn}" if busy else turn[:1].upper() + turn[1:]
+    return Reason("busy" if busy else "turn", text, remedy="look")
+
+
+def _count(before: int) -> str:
+    if before > MOST:
+        return f"more than {MOST:,} jobs are"
+    return f"{plural(before, 'job')} {'is' if before == 1 else 'are'}"
+
+
+def _pace(before: int, workers: int) -> str:
+    """How long that will take, by what jobs took lately; "" when none has completed."""
+    lately: Any = Job.select(Job.duration_ms).where(Job.state == "completed").order_by(Job.pk.desc()).limit(_PACE_JOBS)
+    took = [ms or 0 for (ms,) in lately.tuples()]
+    if not took:
+        return ""
+    left = before * max(_LEAST_MS, sum(took) / len(took)) / workers
+    about = span(int(left), 1) if left >= 1000 else "a second"
+    return f", about {about}" + (" or more" if before > MOST else "")
