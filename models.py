@@ -1,15 +1,9 @@
-"""The tables, and the one way to open them.
-
-`connect()` binds every model to a database, brings its schema up to date under a lock and returns it.
-Instants are integers: milliseconds since 1970 in UTC.
-"""
+"""The tables, and the one way to open them. Instants are integers: milliseconds since 1970 in UTC."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-from contextlib import contextmanager
 from typing import Any
 
 from peewee import (
@@ -27,13 +21,14 @@ from peewee import (
     TextField,
 )
 
+from engine import opening
 from engine.database import Sqlite
-from engine.errors import Unavailable
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-SCHEMA_VERSION = 1  # the number of the newest file in migrations/; a test compares them
+SCHEMA_VERSION = 2  # the number of the newest file in migrations/; a test compares them
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
+STORED_STATES = (*STATES, "deleted")  # deleted: in the trash, hidden from everybody who does not ask for it
 OUTCOMES = ("running", "success", "failed", "timeout", "cancelled", "released", "lost")
 
 db = DatabaseProxy()
@@ -56,7 +51,7 @@ class Job(Table):
     pk = BigAutoField()
     id = TextField(unique=True)
     queue = TextField(default="default")
-    state = TextField(default="pending", constraints=[_one_of("state", STATES)])
+    state = TextField(default="pending", constraints=[_one_of("state", STORED_STATES)])
     priority = SmallIntegerField(default=0)
     next_run_at = BigIntegerField()
     run = IntegerField(default=0)  # grows at every claim; the fence of every later write
@@ -73,6 +68,12 @@ class Job(Table):
     return_code = IntegerField(null=True)
     duration_ms = BigIntegerField(null=True)
     last_error = TextField(null=True)
+    operation = BigIntegerField(null=True)  # the bulk operation that touched it last
+    origin = TextField(null=True)  # the id of the job that it was made from
+    retried_from = TextField(null=True)  # JSON: where it stood before its last retry, to withdraw that
+    deleted_id = TextField(null=True)  # in the trash: the id it had, free for another job meanwhile
+    deleted_from = TextField(null=True)  # in the trash: the state it had
+    deleted_at = BigIntegerField(null=True)
     tags = TextField(null=True)  # JSON array of strings
     cwd = TextField(null=True)
     env = TextField(null=True)  # JSON object of strings
@@ -80,10 +81,7 @@ class Job(Table):
 
 
 class Attempt(Table):
-    """One run of a job: who ran it, how it ended, what it printed (bytes, the middle left out when long).
-
-    Written when the run ends, or about a second after its start when it prints; a short job pays for one write.
-    """
+    """One run of a job. Written when it ends, or about a second after its start when it prints: one write a short job."""
 
     job = ForeignKeyField(Job, backref="runs", column_name="job_pk", on_delete="CASCADE", index=False)
     run = IntegerField()
@@ -102,11 +100,10 @@ class Attempt(Table):
     stdout_cut = BigIntegerField(null=True)  # offset in stdout where the middle was left out
     stderr_bytes = BigIntegerField(default=0)
     stderr_cut = BigIntegerField(null=True)
-    stdout = BlobField(null=True)
+    stdout = BlobField(null=True)  # what is kept of it
     stderr = BlobField(null=True)
 
     class Meta:
-        table_name = "attempt"
         primary_key = CompositeKey("job", "run")
         without_rowid = True
 
@@ -125,6 +122,12 @@ class Worker(Table):
     started_at = BigIntegerField(null=True)
     stopped_at = BigIntegerField(null=True)
     reason = TextField(null=True)  # why it ended, in words
+    heir_of = BigIntegerField(null=True)  # the worker that died and whose place it takes
+    rss_kb = BigIntegerField(null=True)  # what the supervisor measured last, of the worker itself
+    cpu_ms = BigIntegerField(null=True)
+    job_rss_kb = BigIntegerField(null=True)  # and of the processes of its job
+    job_cpu_ms = BigIntegerField(null=True)
+    sampled_at = BigIntegerField(null=True)
 
     @property
     def id(self) -> str:
@@ -162,9 +165,87 @@ class Counter(Table):
     n = BigIntegerField()
 
     class Meta:
-        table_name = "counter"
         primary_key = CompositeKey("queue", "state", "shard")
         without_rowid = True
+
+
+class Queue(Table):
+    """What an operator decided for a queue; one that is not here runs without limits."""
+
+    name = TextField(primary_key=True)
+    paused = BooleanField(default=False)
+    max_running = IntegerField(null=True)  # how many of its jobs may run at once; NULL: any number
+    actor = TextField()
+    updated_at = BigIntegerField()
+
+
+class Stat(Table):
+    """How many runs ended in a span of time, by outcome and by how long they took."""
+
+    span = SmallIntegerField()  # minutes that the row stands for: 1 or 60
+    at = BigIntegerField()  # where the span begins
+    queue = TextField()
+    outcome = TextField()
+    bucket = SmallIntegerField()  # of durations, logarithmic
+    n = BigIntegerField()
+    total_ms = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("span", "at", "queue", "outcome", "bucket")
+        without_rowid = True
+
+
+class History(Table):
+    """What earlier runs of the same command took, whatever jobs they were of."""
+
+    signature = TextField(primary_key=True)  # a hash of command and cwd
+    n = BigIntegerField()
+    durations = TextField()  # JSON array: milliseconds of its last successful runs, the newest last
+    success_job = BigIntegerField(null=True)  # its last success: the job's pk and the run
+    success_run = IntegerField(null=True)
+
+    class Meta:
+        without_rowid = True
+
+
+class Operation(Table):
+    """One bulk action on the jobs that matched when it was asked for, and how far it has come."""
+
+    pk = BigAutoField()
+    verb = TextField()
+    scope = TextField()  # JSON object: ids, a filter, or the operation that is undone
+    argument = TextField(null=True)  # JSON
+    actor = TextField()
+    created_at = BigIntegerField()
+    updated_at = BigIntegerField()
+    newest = BigIntegerField()  # the pk of the newest job then: later ones are not meant
+    cursor = BigIntegerField(default=0)  # how far it is done: a pk, or a place among the ids
+    expected = BigIntegerField(null=True)  # NULL: nobody counted
+    done = BigIntegerField(default=0)
+    skipped = BigIntegerField(default=0)  # their state did not allow it
+    failed = BigIntegerField(default=0)
+    state = TextField(default="running")  # running, finished, undone
+    error = TextField(null=True)  # why the first one failed, in words
+
+
+class SettingChange(Table):
+    """One change of a setting: from what to what (JSON; NULL: the default), by whom and when."""
+
+    pk = BigAutoField()
+    key = TextField()
+    before = TextField(null=True)
+    after = TextField(null=True)
+    actor = TextField()
+    at = BigIntegerField()
+
+
+class View(Table):
+    """A filter of the list of jobs that was saved under a name."""
+
+    name = TextField(primary_key=True)
+    query = TextField()  # as in the address of the list
+    actor = TextField()
+    created_at = BigIntegerField()
 
 
 class Meta(Table):
@@ -174,17 +255,13 @@ class Meta(Table):
     value = TextField()
 
 
-TABLES = (Job, Attempt, Worker, Supervisor, Config, Counter, Meta)
+TABLES: tuple[type[Table], ...] = (Job, Attempt, Worker, Supervisor, Config, Counter, Meta)
+TABLES += (Queue, Stat, History, Operation, SettingChange, View)
 
 
 def now_ms() -> int:
     """The present instant: milliseconds since 1970, UTC. The only reader of the wall clock in the engine."""
     return time.time_ns() // 1_000_000
-
-
-def default_url() -> str:
-    """Where the jobs are kept when nobody says otherwise: env QUEUECTL_DB, else queue.db beside the code."""
-    return os.environ.get("QUEUECTL_DB") or os.path.join(ROOT, "queue.db")
 
 
 def instance() -> str:
@@ -193,46 +270,27 @@ def instance() -> str:
 
 
 def run_folder(path: str | None = None) -> str:
-    """The folder beside the database with what this host needs to run it: locks, socket, log. Made if missing."""
-    folder = f"{path or db.database}.run"
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    return folder
+    """The folder beside the database with what this host needs to run it. Made if missing."""
+    return opening.run_folder(path or db.database)
+
+
+def path_of(url: str | None = None) -> str:
+    """The file that `url` names; default: env QUEUECTL_DB, else queue.db beside the code. Raises Unavailable."""
+    return opening.path_of(url or os.environ.get("QUEUECTL_DB") or os.path.join(ROOT, "queue.db"))
 
 
 def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
-    """Open the database at `url` (a path; default `default_url()`) and bring its schema up to date.
+    """Bind every table to the database at `url` (see `path_of`), bring its schema up to date and return it.
 
     durable: a commit returns only when it is on the disk. Workers pass False for their own transitions.
     Raises Unavailable when it cannot be opened or its schema is newer than this code.
     """
     path = path_of(url)
-    opened = Sqlite(
-        path,
-        lock_type="IMMEDIATE",
-        timeout=0,
-        pragmas={
-            "foreign_keys": 1,
-            "synchronous": "FULL" if durable else "NORMAL",
-            "temp_store": "MEMORY",
-            "cache_size": -16_000,
-            "wal_autocheckpoint": 4_000,
-            "journal_size_limit": 64 * 1024 * 1024,
-        },
-    )
-    create_private(path)
+    opened = opening.sqlite(path, durable=durable)
+    opening.create_private(path)
     db.initialize(opened)
     opened.connect()
-    version = opened.execute_sql("PRAGMA user_version").fetchone()[0]
-    tables = opened.get_tables()
-    if (version or tables) and "schema_migration" not in tables:
-        raise Unavailable(f"{path} holds the tables of another program; name another file with --db or QUEUECTL_DB.")
-    if version > SCHEMA_VERSION:
-        raise Unavailable(
-            f"The database {path} has schema {version}, newer than this program knows ({SCHEMA_VERSION}); "
-            "upgrade QueueCTL to use it."
-        )
-    if version < SCHEMA_VERSION:
-        _migrate(opened)
+    opening.bring_up_to_date(opened, os.path.join(ROOT, "migrations"), SCHEMA_VERSION)
     return opened
 
 
@@ -240,52 +298,3 @@ def disconnect() -> None:
     """Close this process's connection, as must be done before a fork. `db.connect()` opens it again."""
     if not db.is_closed():
         db.close()
-
-
-def path_of(url: str | None = None) -> str:
-    """The file that `url` names (default `default_url()`). Raises Unavailable when it cannot be one."""
-    url = url or default_url()
-    if url.startswith(("postgresql://", "postgres://")):
-        raise Unavailable("This version of QueueCTL keeps its jobs in SQLite; give --db or QUEUECTL_DB a file's path.")
-    if "\0" in url:
-        raise Unavailable("No file's path holds a NUL byte; correct --db or QUEUECTL_DB.")
-    path = os.path.realpath(url.removeprefix("sqlite:///"))
-    if os.path.isdir(path):
-        raise Unavailable(f"{path} is a folder; name a file in it, for example {os.path.join(path, 'queue.db')}.")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise Unavailable(f"{path} is not a file; name one that holds the jobs, or none yet.")
-    return path
-
-
-def create_private(path: str) -> None:
-    """Commands and their output may hold secrets: a new database is its owner's alone."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise Unavailable(f"Cannot create the database {path}: {error.strerror}; choose another place.") from error
-
-
-def _migrate(opened: Sqlite) -> None:
-    from playhouse.migrations import Runner
-
-    with _migration_lock(opened.database):
-        if opened.execute_sql("PRAGMA user_version").fetchone()[0] >= SCHEMA_VERSION:
-            return  # another process was quicker
-        # Small pages: a commit writes whole pages to the log, and a job changes a few bytes on each of about six.
-        opened.execute_sql("PRAGMA page_size = 2048")
-        opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
-        opened.execute_sql("PRAGMA journal_mode = WAL")
-        runner = Runner(opened, directory=os.path.join(ROOT, "migrations"))
-        runner.up()
-        if len(runner.applied()) < SCHEMA_VERSION:
-            raise Unavailable(f"The folder {runner.directory} is incomplete; install QueueCTL again.")
-        opened.execute_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-@contextmanager
-def _migration_lock(path: str) -> Any:
-    with open(os.path.join(run_folder(path), "migrate.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import models
-from engine import files, jobs, space
+from engine import files, jobs, opening, space
 from engine.database import unavailable
 from engine.errors import InvalidInput, Refused, Unavailable
 from models import Job, Meta, Supervisor, Worker, db
@@ -122,7 +122,7 @@ def _can_be_replaced(path: str, copy: sqlite3.Connection) -> bool:
 
 def _copy(source: sqlite3.Connection, path: str) -> None:
     """All pages at once, in one transaction; others see the old database or the new one."""
-    models.create_private(path)
+    opening.create_private(path)
     give_up_at = time.monotonic() + _PATIENCE_S
 
     def watch(status: int, *_: int) -> None:

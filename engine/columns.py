@@ -74,6 +74,9 @@ _instant = _whole(0, _LAST_INSTANT)
 _count = _whole(0, _LARGEST)
 _code = _whole(-(2**31), 2**31 - 1)
 
+# What exports of the first format do not have.
+ADDED = {"job": {"origin": None}}
+
 COLUMNS: dict[str, dict[str, Check]] = {
     "config": {"key": _text, "value": _anything, "updated_at": _instant},
     "job": {
@@ -96,6 +99,7 @@ COLUMNS: dict[str, dict[str, Check]] = {
         "return_code": _or_null(_code),
         "duration_ms": _or_null(_count),
         "last_error": _or_null(_text),
+        "origin": _or_null(_as_enqueued("id")),
         "tags": _or_null(_as_enqueued("tags")),
         "cwd": _or_null(_as_enqueued("cwd")),
         "env": _or_null(_as_enqueued("env")),

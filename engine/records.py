@@ -12,10 +12,10 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from engine.columns import COLUMNS
+from engine.columns import ADDED, COLUMNS
 from engine.errors import InvalidInput
 
-_FORMAT = 1
+_FORMAT = 2
 _LONGEST_LINE = 1024 * 1024 * 1024
 _ENDED = ("completed", "dead", "cancelled")
 
@@ -110,7 +110,7 @@ def _check_head(head: Any) -> None:
         raise InvalidInput(
             "this is not an export of 'queuectl export'; new jobs are stored by 'queuectl enqueue --file'."
         )
-    if head.get("format") != _FORMAT:
+    if head.get("format") not in (1, _FORMAT):
         raise InvalidInput(
             f"the export has format {head.get('format')!r}, this program reads {_FORMAT}; upgrade QueueCTL."
         )
@@ -129,6 +129,7 @@ def _row(type: Any, payload: dict[str, Any]) -> dict[str, Any]:
     columns = COLUMNS.get(type) if isinstance(type, str) else None
     if columns is None:
         raise InvalidInput(f"there is no record of type {str(type)[:32]!r}; the types are {', '.join(COLUMNS)}.")
+    payload = ADDED.get(type, {}) | payload
     for name in (*columns, *payload):
         if name not in columns or name not in payload:
             raise InvalidInput(f"{name[:64]!r} is {'missing' if name in columns else 'not a column of this type'}.")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import models
-from engine import jobs
+from engine import jobs, opening
 from engine.database import Sqlite
 from engine.errors import Unavailable
-from models import Job
+from models import STATES, Attempt, Job, Worker
 
 FOLDER = Path(models.ROOT, "migrations")
 
@@ -180,7 +180,7 @@ def test_a_start_that_was_killed_before_the_first_migration_is_finished_at_the_n
 def test_a_migrated_database_is_not_migrated_again(path, monkeypatch):
     models.connect(str(path))
     models.disconnect()
-    monkeypatch.setattr(models, "_migrate", lambda opened: pytest.fail("it is up to date"))
+    monkeypatch.setattr(opening, "_migrate", lambda *_: pytest.fail("it is up to date"))
     models.connect(str(path))
 
 
@@ -196,3 +196,121 @@ def test_an_incomplete_installation_is_told_in_a_sentence(path, own_root):
     (own_root / "0001_initial.py").unlink()
     with pytest.raises(Unavailable, match=r"is incomplete; install QueueCTL again\.$"):
         models.connect(str(path))
+
+
+# --- from the first schema
+
+OLD_JOB = {"queue": "mail", "priority": 5, "next_run_at": 7, "run": 2, "attempts": 1, "crashes": 1, "max_retries": 3}
+OLD_JOB |= {"timeout_ms": 0, "cancel_requested": 0, "created_at": 8, "updated_at": 9, "return_code": 1}
+OLD_JOB |= {"duration_ms": 4, "last_error": "no", "tags": '["a"]', "cwd": "/", "env": '{"A": "b"}', "command": "true"}
+OLD_RUN = {"worker": "w1", "host": "h", "started_at": 1, "finished_at": 2, "outcome": "failed", "stdout": b"said"}
+
+
+def _insert(database, table: str, row: dict) -> None:
+    marks = ", ".join("?" * len(row))
+    database.execute_sql(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+
+
+@pytest.fixture
+def later(own_root) -> Path:
+    """The migrations after the first, out of the way until a test brings them back."""
+    folder = own_root.parent / "later"
+    folder.mkdir()
+    for file in own_root.glob("[0-9]*.py"):
+        if not file.name.startswith("0001"):
+            file.rename(folder / file.name)
+    return folder
+
+
+@pytest.fixture
+def of_schema_1(path, later, monkeypatch) -> Path:
+    """A database of the first schema: a job of each state with two runs, one deleted after them, and a worker."""
+    monkeypatch.setattr(models, "SCHEMA_VERSION", 1)
+    old = models.connect(str(path))
+    for pk, state in enumerate((*STATES, "completed"), 1):
+        held = {"locked_by": "w1", "locked_at": 3} if state == "processing" else {}
+        ended = {"finished_at": 2} if state in jobs.FINAL else {}
+        _insert(old, "job", OLD_JOB | held | ended | {"id": f"job{pk}", "state": state})
+        for run in (1, 2):
+            _insert(old, "attempt", OLD_RUN | {"job_pk": pk, "run": run})
+    old.execute_sql(f"DELETE FROM job WHERE pk = {len(STATES) + 1}")
+    worker = {"host": "h", "desired": "run", "status": "running", "early_deaths": 0, "start_after": 0, "created_at": 1}
+    _insert(old, "worker", worker)
+    models.disconnect()
+    monkeypatch.setattr(models, "SCHEMA_VERSION", 2)
+    return path
+
+
+def _bring_back(later: Path, own_root: Path) -> None:
+    for file in later.glob("*.py"):
+        shutil.copy(file, own_root)
+
+
+def _content(path: Path, table: str, order: str) -> list[dict]:
+    with sqlite3.connect(path) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY {order}")]
+    connection.close()
+    return rows
+
+
+def test_an_upgrade_keeps_every_job_run_worker_and_count(of_schema_1, later, own_root):
+    tables = {"job": "pk", "attempt": "job_pk, run", "worker": "pk", "counter": "queue, state"}
+    before = {table: _content(of_schema_1, table, order) for table, order in tables.items()}
+    _bring_back(later, own_root)
+    models.connect(str(of_schema_1))
+    after = {table: _content(of_schema_1, table, order) for table, order in tables.items()}
+    assert len(before["job"]) == len(STATES)
+    for table, rows in before.items():
+        new = set(after[table][0]) - set(rows[0])
+        assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
+        assert {row[name] for row in after[table] for name in new} <= {None}
+    assert models.db.execute_sql("PRAGMA foreign_key_check").fetchall() == []
+    assert models.db.execute_sql("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert models.db.execute_sql("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_after_an_upgrade_the_key_of_a_job_that_was_deleted_does_not_come_back(of_schema_1, later, own_root):
+    _bring_back(later, own_root)
+    models.connect(str(of_schema_1))
+    jobs.enqueue({"command": "true", "id": "next"})
+    assert Job.get(Job.id == "next").pk == len(STATES) + 2
+
+
+def test_after_an_upgrade_the_jobs_live_on(of_schema_1, later, own_root):
+    _bring_back(later, own_root)
+    models.connect(str(of_schema_1))
+    jobs.complete(jobs.claim("w1", "h"), jobs.Ending(return_code=0))
+    assert jobs.retry_dead() == 1
+    Job.delete().where(Job.state == "cancelled").execute()
+    assert Attempt.select().where(Attempt.job == STATES.index("cancelled") + 1).count() == 0
+    found = models.db.execute_sql("SELECT state, n FROM counter WHERE n <> 0").fetchall()
+    assert dict(found) == {"pending": 1, "processing": 1, "completed": 2, "failed": 1}
+    assert Worker.select().count() == 1
+
+
+def test_an_upgraded_database_has_the_schema_of_a_new_one(of_schema_1, later, own_root, tmp_path):
+    _bring_back(later, own_root)
+    models.connect(str(of_schema_1))
+    models.disconnect()
+    models.connect(str(tmp_path / "new.db"))
+    models.disconnect()
+    upgraded, new = (
+        {row["name"]: row["sql"] for row in _content(file, "sqlite_master", "name")}
+        for file in (of_schema_1, tmp_path / "new.db")
+    )
+    assert upgraded == new
+
+
+@pytest.mark.parametrize("end", ["raise RuntimeError('no more')", "import os; os._exit(9)"], ids=["fails", "killed"])
+def test_an_upgrade_that_ends_half_way_leaves_the_first_schema(of_schema_1, later, own_root, end):
+    before = _content(of_schema_1, "sqlite_master", "name"), _content(of_schema_1, "job", "pk")
+    _bring_back(later, own_root)
+    broken = own_root / "0002_operator.py"
+    broken.write_text(broken.read_text() + f"    {end}\n")
+    code = "import sys, models; models.ROOT = sys.argv[1]; models.connect(sys.argv[2])"
+    ended = subprocess.run([sys.executable, "-c", code, own_root.parent, of_schema_1], cwd=FOLDER.parent)
+    assert ended.returncode != 0
+    assert (_content(of_schema_1, "sqlite_master", "name"), _content(of_schema_1, "job", "pk")) == before
+    _bring_back(later, own_root)
+    assert _is_usable(of_schema_1)

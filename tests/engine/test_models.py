@@ -235,7 +235,9 @@ def test_a_database_of_a_newer_schema_is_refused_with_a_sentence(path):
     models.connect(str(path)).execute_sql("PRAGMA user_version = 99")
     models.disconnect()
     says = _refusal(path)
-    assert says.endswith("has schema 99, newer than this program knows (1); upgrade QueueCTL to use it.")
+    assert says.endswith(
+        f"has schema 99, newer than this program knows ({models.SCHEMA_VERSION}); upgrade QueueCTL to use it."
+    )
 
 
 def test_a_refused_newer_database_is_left_as_it_was(path):

@@ -66,9 +66,19 @@ def test_what_comes_out_goes_in_and_comes_out_the_same(full):
 
 
 def test_every_column_is_exported(full):
-    ours = {"pk"}
+    ours = {"pk", "operation", "retried_from", "deleted_id", "deleted_from", "deleted_at"}
     assert set(_records(full, "job")[0]) - {"type"} == set(Job._meta.columns) - ours
     assert set(_records(full, "attempt")[0]) - {"type", "job"} == set(Attempt._meta.columns) - {"job_pk"}
+
+
+def test_an_export_of_the_first_format_is_read(full):
+    old = b"".join(
+        json.dumps({name: value for name, value in json.loads(line).items() if name != "origin"}).encode() + b"\n"
+        for line in full.replace(b'"format": 2', b'"format": 1').splitlines()
+    )
+    _clear()
+    assert _load(old) == transfer.Tally(jobs=6, runs=3, settings=2, skipped=0)
+    assert _exported() == full
 
 
 # --- the property
@@ -103,6 +113,7 @@ job_rows = st.fixed_dictionaries(
         "return_code": maybe(st.integers(-64, 255)),
         "duration_ms": maybe(count),
         "last_error": maybe(words),
+        "origin": maybe(plain),
         "tags": maybe(st.lists(plain, max_size=3, unique=True).map(json.dumps)),
         "cwd": maybe(plain.map(lambda name: f"/{name}")),
         "env": maybe(st.dictionaries(st.text("ABC_", min_size=1), plain, max_size=2).map(json.dumps)),
@@ -311,7 +322,7 @@ BROKEN = [
     (lambda e: b"", "not an export"),
     (lambda e: b'{"command": "echo hi"}\n', "line 1: this is not an export"),
     (lambda e: b"not json", "line 1: this is not an export"),
-    (lambda e: e.replace(b'"format": 1', b'"format": 2', 1), "has format 2"),
+    (lambda e: e.replace(b'"format": 2', b'"format": 3', 1), "has format 3"),
     (_last_line_gone, "line 13: the end of the export is missing"),
     (lambda e: e[:-5], "not a JSON object"),
     (lambda e: e + e, "line 13: the export goes on"),

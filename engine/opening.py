@@ -1,0 +1,107 @@
+"""Opening a database file: where it is, who may read it, and which schema it has. Knows no table."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.database import Sqlite
+from engine.errors import Unavailable
+
+
+def path_of(url: str) -> str:
+    """The file that `url` names. Raises Unavailable when it cannot be one."""
+    if url.startswith(("postgresql://", "postgres://")):
+        raise Unavailable("This version of QueueCTL keeps its jobs in SQLite; give --db or QUEUECTL_DB a file's path.")
+    if "\0" in url:
+        raise Unavailable("No file's path holds a NUL byte; correct --db or QUEUECTL_DB.")
+    path = os.path.realpath(url.removeprefix("sqlite:///"))
+    if os.path.isdir(path):
+        raise Unavailable(f"{path} is a folder; name a file in it, for example {os.path.join(path, 'queue.db')}.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise Unavailable(f"{path} is not a file; name one that holds the jobs, or none yet.")
+    return path
+
+
+def run_folder(path: str) -> str:
+    """The folder beside the database with what this host needs to run it: locks, socket, log. Made if missing."""
+    folder = f"{path}.run"
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return folder
+
+
+def create_private(path: str) -> None:
+    """Commands and their output may hold secrets: a new database is its owner's alone. Raises Unavailable."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Unavailable(f"Cannot create the database {path}: {error.strerror}; choose another place.") from error
+
+
+def sqlite(path: str, *, durable: bool) -> Sqlite:
+    """The database at `path`, not yet connected. durable: a commit returns only when it is on the disk."""
+    return Sqlite(
+        path,
+        lock_type="IMMEDIATE",
+        timeout=0,
+        pragmas={
+            "foreign_keys": 1,
+            "synchronous": "FULL" if durable else "NORMAL",
+            "temp_store": "MEMORY",
+            "cache_size": -16_000,
+            "wal_autocheckpoint": 4_000,
+            "journal_size_limit": 64 * 1024 * 1024,
+        },
+    )
+
+
+def bring_up_to_date(opened: Sqlite, migrations: str, newest: int) -> None:
+    """Bring the database to the schema `newest` by the numbered files in the folder `migrations`.
+
+    One process at a time, each file in one transaction. Raises Unavailable when the database is another program's
+    or newer than this one.
+    """
+    version = _version(opened)
+    tables = opened.get_tables()
+    if (version or tables) and "schema_migration" not in tables:
+        raise Unavailable(
+            f"{opened.database} holds the tables of another program; name another file with --db or QUEUECTL_DB."
+        )
+    if version > newest:
+        raise Unavailable(
+            f"The database {opened.database} has schema {version}, newer than this program knows ({newest}); "
+            "upgrade QueueCTL to use it."
+        )
+    if version < newest:
+        with _migration_lock(opened.database):
+            if _version(opened) < newest:  # else another process was quicker
+                _migrate(opened, migrations, newest)
+
+
+def _migrate(opened: Sqlite, migrations: str, newest: int) -> None:
+    from playhouse.migrations import Runner
+
+    # Small pages: a commit writes whole pages to the log, and a job changes a few bytes on each of about six.
+    opened.execute_sql("PRAGMA page_size = 2048")
+    opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
+    opened.execute_sql("PRAGMA journal_mode = WAL")
+    runner = Runner(opened, directory=migrations)
+    if len(runner.migrations()) < newest:
+        raise Unavailable(f"The folder {migrations} is incomplete; install QueueCTL again.")
+    runner.up()
+    opened.execute_sql(f"PRAGMA user_version = {newest}")
+
+
+def _version(opened: Sqlite) -> int:
+    return opened.execute_sql("PRAGMA user_version").fetchone()[0]
+
+
+@contextmanager
+def _migration_lock(path: str) -> Iterator[None]:
+    with open(os.path.join(run_folder(path), "migrate.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
