@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import figures, place
 
-NAMES = ("throughput", "scale")
+NAMES = ("throughput", "latency", "enqueue", "scale", "memory", "disk")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from models import Attempt, Job
 
 BUILD = Path(models.ROOT, "build", "benchmarks")  # not the system's folder for such: that may be no disk at all
 NOOP = ":"
+WARM_UP_S = 0.5
 
 
 class Queue:
@@ -52,12 +52,27 @@ class Queue:
             )
         wait_until(lambda: [worker["status"] in ("idle", "busy") for worker in queries.workers()] == [True] * count)
 
+    def supervisor_pid(self) -> int:
+        """The process id of the supervisor; its workers are its children."""
+        assert self.supervisor is not None, "no workers were started"
+        return self.supervisor.pid
+
     def stop_workers(self) -> None:
         """End the commands of all workers, and their supervisor."""
         if self.supervisor is not None:
             self.supervisor.send_signal(signal.SIGQUIT)
             self.supervisor.wait(timeout=60)
             self.supervisor = None
+
+    @contextmanager
+    def working(self, count: int) -> Iterator[None]:
+        """Workers that have warmed up; they are ended afterwards."""
+        self.start_workers(count)
+        try:
+            time.sleep(WARM_UP_S)
+            yield
+        finally:
+            self.stop_workers()
 
     def fill(self, count: int, command: str = NOOP, **fields: Any) -> int:
         """Store `count` jobs in one transaction: no worker sees the first before all are there. The last key before."""
@@ -69,13 +84,17 @@ class Queue:
         """Wait until so many jobs in all are completed. Looks seldom: whoever asks takes time from those who work."""
         wait_until(lambda: queries.counts()["completed"] >= count, timeout_s, step_s=0.1)
 
-    def drain_rate_over(self, seconds: float) -> float:
-        """Jobs a second that the workers took from those waiting, over so many seconds from now."""
-        waited, began = queries.counts()["pending"], time.monotonic()
+    def drain_rate_over(self, seconds: float, by: str = "completed") -> float:
+        """Jobs a second that the workers finish, over so many seconds from now.
+
+        by: the state whose number tells. When finished jobs are deleted meanwhile it is "pending", and nothing may
+        be enqueued.
+        """
+        before, began = queries.counts()[by], time.monotonic()
         time.sleep(seconds)
-        left, took_s = queries.counts()["pending"], time.monotonic() - began
-        assert left, "the queue ran empty: too few jobs to measure for so long"
-        return (waited - left) / took_s
+        counts, took_s = queries.counts(), time.monotonic() - began
+        assert counts["pending"], "the queue ran empty: too few jobs to measure for so long"
+        return abs(counts[by] - before) / took_s
 
     def completed(self) -> int:
         return queries.counts()["completed"]
@@ -125,8 +144,3 @@ def wait_until(is_so: Callable[[], Any], timeout_s: float = 60.0, step_s: float 
             raise TimeoutError(f"still {answer!r} after {timeout_s} s")
         time.sleep(step_s)
     return answer
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This process's environment for a child, with other variables added."""
-    return os.environ | more

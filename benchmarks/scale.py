@@ -20,7 +20,7 @@ import models
 from benchmarks import filling, place
 from benchmarks.figures import Figure, interleaved, ratios
 from engine import config, jobs, queries
-from engine.jobs import Ending
+from engine.jobs import Claim, Ending
 
 DONE = Ending(return_code=0, duration_ms=1)
 
@@ -71,18 +71,23 @@ def step_us(path: Path, steps: int, fill: bool = False) -> float:
     try:
         if fill:
             jobs.enqueue_many({"command": place.NOOP} for _ in range(steps + 1))
-        held = jobs.claim("w1", "host")
+        held = _claim()
         began = time.perf_counter()
         for _ in range(steps):
-            assert held is not None, "too few jobs are due"
             with models.db.transaction():
                 jobs.complete(held, DONE)
-                held = jobs.claim("w1", "host")
+                held = _claim()
         took_s = time.perf_counter() - began
         jobs.complete(held, DONE)
         return took_s / steps * 1e6
     finally:
         models.disconnect()
+
+
+def _claim() -> Claim:
+    held = jobs.claim("w1", "host")
+    assert held is not None, "too few jobs are due"
+    return held
 
 
 # --- deleting while workers drain
@@ -115,13 +120,8 @@ def _pruning(queue: place.Queue, sizes: Sizes) -> list[Figure]:
 
 
 def _drained(queue: place.Queue, sizes: Sizes) -> float:
-    """Jobs a second of fresh workers, from a moment after their start."""
-    queue.start_workers(sizes.workers)
-    try:
-        time.sleep(0.5)
-        return queue.drain_rate_over(sizes.seconds)
-    finally:
-        queue.stop_workers()
+    with queue.working(sizes.workers):
+        return queue.drain_rate_over(sizes.seconds, by="pending")
 
 
 def _by_settings(queue: place.Queue, drain: partial[float]) -> float:
