@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import figures, place
 
-NAMES = ("throughput", "latency", "enqueue", "scale", "memory", "disk")
+NAMES = ("throughput", "latency", "enqueue", "scale", "memory", "disk", "panel")
 
 
 def main(argv: list[str] | None = None) -> int:
