@@ -229,10 +229,11 @@ def test_nothing_costs_more_because_more_jobs_have_ended(work, name):
     assert _instructions(act, work) < few + MANY
 
 
+@pytest.mark.parametrize("when", ["+0s", "+1d"])
 @pytest.mark.parametrize("name", HOT)
-def test_nothing_costs_more_because_more_jobs_wait_for_tomorrow(work, name):
+def test_nothing_costs_more_because_more_jobs_wait(work, name, when):
     with db.atomic() as undone:
         few = _instructions(HOT[name], work)
         undone.rollback()
-    jobs.enqueue_many({"command": ":", "run_at": "+1d", "priority": 40} for _ in range(MANY))
+    jobs.enqueue_many({"command": ":", "run_at": when, "priority": 40} for _ in range(MANY))
     assert _instructions(HOT[name], work) < few + MANY
