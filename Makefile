@@ -1,7 +1,7 @@
 # `make run` and `make test` are all a fresh machine needs; each does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install dev lint format bench chaos screenshots lock clean
+.PHONY: help run test install dev lint format bench bench-peers chaos screenshots lock clean
 
 SHELL := /bin/sh
 # The interpreter of .venv, by a relative path: the folder may have a space in its name.
@@ -10,7 +10,7 @@ python := .venv/bin/python
 ARGS ?=
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
 
 run: install ## Start the panel and two workers (PORT=8000 WORKERS=2)
 	@$(python) scripts/start.py $(ARGS)
@@ -34,8 +34,12 @@ format: dev ## Write the code in the one style
 	@$(python) -m ruff check --fix-only .
 	@$(python) -m ruff format .
 
-bench: dev ## Measure how fast the queue is
+bench: dev ## Measure how fast the queue is (ARGS="throughput --quick")
 	@$(python) -m benchmarks $(ARGS)
+
+bench-peers: dev ## Measure others beside it: Huey, RQ, Celery
+	@sh benchmarks/peers/setup.sh
+	@$(python) -m benchmarks peers $(ARGS)
 
 chaos: dev ## Kill at random for some minutes and prove that no job is lost (ARGS="--seed 1")
 	@$(python) -m tests.chaos --panel $(ARGS)

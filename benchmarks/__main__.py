@@ -15,7 +15,8 @@ from typing import Any
 
 from benchmarks import figures, place
 
-NAMES = ("throughput", "latency", "enqueue", "scale", "memory", "disk", "panel")
+HERE = Path(__file__).parent
+NAMES = ("throughput", "latency", "enqueue", "scale", "memory", "disk", "panel", "peers")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -34,7 +34,7 @@ class Sizes(NamedTuple):
     workers: int = 2
 
 
-QUICK = Sizes(finished=200_000, waiting=20_000, steps=500, rounds=3, seconds=2.0)
+QUICK = Sizes(finished=200_000, waiting=40_000, steps=500, rounds=3, seconds=2.0)
 
 
 def run(sizes: Sizes) -> list[Figure]:
