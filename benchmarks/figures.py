@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Figure(NamedTuple):
@@ -53,12 +55,18 @@ def quantile(samples: Iterable[float], share: float) -> float:
     return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
 
-def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """The samples of each contestant: A B, B A, A B, … so that a machine that drifts favours none."""
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
+def alternating(contestants: Iterable[T], rounds: int) -> Iterator[T]:
+    """Whose turn it is: A B, B A, A B, … so that a machine that drifts favours none."""
+    order = list(contestants)
     for number in range(rounds):
-        for name in list(contestants)[:: 1 if number % 2 == 0 else -1]:
-            samples[name].append(contestants[name]())
+        yield from order if number % 2 == 0 else reversed(order)
+
+
+def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """The samples of each contestant, one a round, in alternating rounds."""
+    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    for name in alternating(contestants, rounds):
+        samples[name].append(contestants[name]())
     return samples
 
 

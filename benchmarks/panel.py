@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import models
 from benchmarks import filling, place, site
-from benchmarks.figures import Figure, interleaved, quantile, ratios
+from benchmarks.figures import Figure, alternating, interleaved, quantile, ratios
 from models import Job
 
 FED = 5_000  # jobs, before each round
@@ -66,12 +66,11 @@ Took = dict[str, list[float]]  # by what was asked for, the milliseconds of each
 
 def _took(ports: dict[Path, int], sizes: Sizes) -> dict[Path, Took]:
     found: dict[Path, Took] = {path: {} for path in ports}
-    for number in range(sizes.rounds):
-        for path in list(ports)[:: 1 if number % 2 == 0 else -1]:
-            with place.queue(path) as queue:
-                queue.fill(FED)
-                with queue.working(sizes.workers):
-                    _ask_for_all(ports[path], sizes.requests, found[path])
+    for path in alternating(ports, sizes.rounds):
+        with place.queue(path) as queue:
+            queue.fill(FED)
+            with queue.working(sizes.workers):
+                _ask_for_all(ports[path], sizes.requests, found[path])
     return found
 
 

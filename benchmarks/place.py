@@ -32,23 +32,11 @@ class Queue:
 
     def start_workers(self, count: int) -> None:
         """Start a supervisor with `count` workers; all of them live when this returns, idle if there is nothing to do."""
-        with (self.path.parent / "supervisor.log").open("ab") as log:
+        folder = self.path.parent
+        words = ["-m", "workers", "--count", str(count), "--db", str(self.path), "--folder", str(folder)]
+        with (folder / "supervisor.log").open("ab") as log:
             self.supervisor = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "workers",
-                    "--count",
-                    str(count),
-                    "--db",
-                    self.path,
-                    "--folder",
-                    self.path.parent,
-                ],
-                cwd=models.ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                [sys.executable, *words], cwd=models.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(lambda: [worker["status"] in ("idle", "busy") for worker in queries.workers()] == [True] * count)
 
