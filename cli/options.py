@@ -44,7 +44,12 @@ def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     from models import Job
 
     connect(ctx)
-    found: Any = Job.select(Job.id).where(Job.id.startswith(incomplete)).order_by(Job.pk.desc()).limit(50)
+    found: Any = (
+        Job.select(Job.id)
+        .where(Job.id.startswith(incomplete), Job.state != "deleted")
+        .order_by(Job.pk.desc())
+        .limit(50)
+    )
     return [job_id for (job_id,) in found.tuples()]
 
 

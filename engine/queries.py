@@ -36,7 +36,7 @@ class Page(NamedTuple):
 
 def find(job_id: str) -> Job:
     """The job with this id. Raises NotFound."""
-    job = Job.get_or_none(Job.id == job_id)
+    job = Job.get_or_none(Job.id == job_id, Job.state != "deleted")
     if job is None:
         raise NotFound(f"There is no job {job_id[:128]!r}.")
     return job
@@ -97,7 +97,7 @@ def page(
 
     text: a part of the id or the command. Raises InvalidInput for an unknown state or a broken cursor.
     """
-    query = _matching(state, text, queue, tag)
+    query = matching(state, text, queue, tag)
     if after is not None:
         edge = _cursor(after)
         rows = list(query.where(Job.pk > edge).order_by(Job.pk.asc()).limit(limit + 1))
@@ -147,12 +147,13 @@ def queues() -> list[str]:
     return [name for (name,) in names.tuples()]
 
 
-def _matching(state: str | None, text: str | None, queue: str | None, tag: str | None) -> Any:
+def matching(
+    state: str | None = None, text: str | None = None, queue: str | None = None, tag: str | None = None
+) -> Any:
+    """The query for the jobs that match, none of the trash. Raises InvalidInput as `page` does."""
     if state is not None and state not in STATES:
         raise InvalidInput(f"There is no state {state[:32]!r}; the states are {', '.join(STATES)}.", "state")
-    query = Job.select()
-    if state:
-        query = query.where(Job.state == state)
+    query = Job.select().where(Job.state == state if state else Job.state != "deleted")
     if queue:
         query = query.where(Job.queue == queue)
     if text:

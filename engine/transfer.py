@@ -79,7 +79,7 @@ def _jobs(state: str | None) -> Iterator[tuple[int, dict[str, Any]]]:
     after = 0
     while True:
         query: Any = Job.select(Job.pk, *_JOB).where(Job.pk > after).order_by(Job.pk).limit(_PAGE)
-        rows = list((query.where(Job.state == state) if state else query).dicts())
+        rows = list((query.where(Job.state == state if state else Job.state != "deleted")).dicts())
         for row in rows:
             after = row.pop("pk")
             yield after, row

@@ -3,6 +3,7 @@
 pending → processing → completed
 pending → processing → failed → (after its backoff) processing … → dead
 pending or failed or processing → cancelled
+any but processing → deleted (the trash) → what it was
 """
 
 from engine.jobs.incoming import enqueue, enqueue_many, take_in
@@ -20,11 +21,28 @@ from engine.jobs.running import (
     release,
     show_output,
 )
-from engine.jobs.steering import FINAL, RETRYABLE, cancel, delete, prune, retry, retry_dead, run_now
+from engine.jobs.steering import (
+    CANCELLABLE,
+    FINAL,
+    RETRYABLE,
+    WAITING,
+    cancel,
+    prune,
+    read_priority,
+    retry,
+    retry_dead,
+    run_now,
+    set_priority,
+    unretry,
+)
+from engine.jobs.trash import DELETABLE, delete, purge, undelete
 
 __all__ = [
+    "CANCELLABLE",
+    "DELETABLE",
     "FINAL",
     "RETRYABLE",
+    "WAITING",
     "Claim",
     "Ending",
     "backoff_ms",
@@ -40,10 +58,15 @@ __all__ = [
     "give_back",
     "lose",
     "prune",
+    "purge",
+    "read_priority",
     "release",
     "retry",
     "retry_dead",
     "run_now",
+    "set_priority",
     "show_output",
     "take_in",
+    "undelete",
+    "unretry",
 ]

@@ -51,7 +51,7 @@ def judge(evidence: Evidence) -> Verdict:
     with closing(sqlite3.connect(evidence.database)) as db:
         db.row_factory = sqlite3.Row
         history = _history(db)
-        jobs = {row["id"]: row for row in db.execute("SELECT * FROM job")}
+        jobs = {row["id"]: row for row in db.execute("SELECT * FROM job WHERE state <> 'deleted'")}
         recoveries = _recoveries(history, evidence.kills)
         violations = [
             *_lost(jobs, evidence.ids),

@@ -126,7 +126,9 @@ class _Actor:
             self.cancel: 1,
             self.retry: 3,
             self.enqueue: 1,
-            self.delete: 1,
+            self.delete: 2,
+            self.undelete: 1,
+            self.unretry: 1,
         }
         for verb in self.random.choices([*verbs], [*verbs.values()], k=steps):
             try:
@@ -186,11 +188,24 @@ class _Actor:
         with suppress(Refused, NotFound):
             jobs.delete(self._any())
 
+    def undelete(self) -> None:
+        pks = [
+            pk for (pk,) in Job.select(Job.pk).where(Job.state == "deleted").order_by(Job.pk.desc()).limit(5).tuples()
+        ]
+        with suppress(Refused, NotFound):
+            jobs.undelete(f"~{self.random.choice(pks or [0])}")
+
+    def unretry(self) -> None:
+        with suppress(Refused, NotFound):
+            jobs.unretry(self._any())
+
     def enqueue(self) -> None:
         jobs.enqueue({"command": "true", "priority": self.random.randrange(3), "max_retries": 2})
 
     def _any(self) -> str:
-        found = [job_id for (job_id,) in Job.select(Job.id).order_by(Job.pk).limit(20).tuples()]
+        found = [
+            job_id for (job_id,) in Job.select(Job.id).where(Job.state != "deleted").order_by(Job.pk).limit(20).tuples()
+        ]
         return self.random.choice(found or ["none"])
 
     def _claimed(self, held: Claim) -> None:
@@ -272,7 +287,8 @@ def _changes(was: Seen, now: Seen, model: dict[int, Seen]) -> Iterator[str]:
 
 
 ALLOWED = {("pending", "cancelled"), ("failed", "cancelled")}
-ALLOWED |= {("failed", "pending"), ("dead", "pending"), ("cancelled", "pending")}
+ALLOWED |= {(state, "pending") for state in jobs.RETRYABLE} | {("pending", state) for state in jobs.RETRYABLE}
+ALLOWED |= {(state, "deleted") for state in jobs.DELETABLE} | {("deleted", state) for state in jobs.DELETABLE}
 
 
 def _claim(was: Seen, now: Seen, model: dict[int, Seen]) -> Iterator[str]:

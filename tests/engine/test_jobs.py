@@ -677,7 +677,7 @@ def test_choosing_none_retries_none(queue):
 
 def _between_batches(monkeypatch, act):
     """Call act(n) after the batch number n of a bulk retry, as another process might come in between."""
-    one_batch, calls = steering._retry, []
+    one_batch, calls = steering.retry_where, []
 
     def spied(where, states):
         changed = one_batch(where, states)
@@ -685,7 +685,7 @@ def _between_batches(monkeypatch, act):
         act(len(calls))
         return changed
 
-    monkeypatch.setattr(steering, "_retry", spied)
+    monkeypatch.setattr(steering, "retry_where", spied)
     return calls
 
 
@@ -818,9 +818,14 @@ def test_the_failure_of_a_cancelled_run_is_counted_and_told(queue):
 
 
 @pytest.mark.parametrize("state", NOT_RUNNING)
-def test_a_job_that_does_not_run_is_deleted_with_its_attempts(queue, state):
+def test_a_job_that_does_not_run_is_deleted_with_its_attempts(queue, clock, state):
     queue.bring_to(state)
+    pk = queue.job("job").pk
     jobs.delete("job")
+    with pytest.raises(NotFound):
+        queue.job("job")
+    assert jobs.purge([pk], clock.now) == 0
+    assert jobs.purge([pk], clock.now + 1) == 1
     assert (Job.select().count(), Attempt.select().count()) == (0, 0)
 
 

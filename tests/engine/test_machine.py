@@ -44,6 +44,7 @@ PICK = st.integers(0, 5)  # which of the jobs there are
 
 MAX_RETRIES = st.sampled_from([None, 0, 1])
 DEADLY = ("enqueue", "cancel", "retry", "claim", "finish", "finish_and_claim", "lose", "delete", "prune", "show_output")
+DEADLY += ("unretry", "undelete")
 ENDS = ("complete", "fail", "fail", "timeout", "release", "cancelled")
 
 
@@ -64,6 +65,8 @@ class Modelled:
     cancel_requested: bool = False
     finished_at: int | None = None
     outcomes: dict[int, str] = field(default_factory=dict)
+    retried_at_run: int | None = None
+    before: dict[str, Any] = field(default_factory=dict)  # its last retry
 
     def columns(self) -> tuple:
         counts = (self.run, self.attempts, self.crashes, self.max_retries)
@@ -71,6 +74,9 @@ class Modelled:
 
     def is_waiting(self) -> bool:
         return self.state in ("pending", "failed")
+
+    def can_be_unretried(self) -> bool:
+        return self.state == "pending" and self.retried_at_run == self.run
 
     def is_held_by(self, claim: Claim) -> bool:
         return (self.pk, self.run, self.holder) == (claim.pk, claim.run, claim.worker)
@@ -133,6 +139,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.jobs: dict[str, Modelled] = {}
         self.max_retries = 3
         self.max_crashes = 3
+        self.trash: dict[str, Modelled] = {}
         self.enqueued = 0
         self.known: list[Claim] = []  # all claims that a worker was told of
 
@@ -200,8 +207,33 @@ class Lifecycle(RuleBasedStateMachine):
             with pytest.raises(Refused):
                 jobs.delete(name)
         else:
-            jobs.delete(name)
-            del self.jobs[name]
+            assert jobs.delete(name) == f"~{job.pk}"
+            self._move(name, self.jobs, self.trash)
+
+    @precondition(lambda self: self.trash)
+    @rule(pick=PICK, by_token=st.booleans())
+    def undelete(self, pick, by_token):
+        name = [*self.trash][pick % len(self.trash)]
+        assert jobs.undelete(f"~{self.trash[name].pk}" if by_token else name) == name
+        self._move(name, self.trash, self.jobs)
+
+    @precondition(lambda self: self.trash)
+    @rule(pick=PICK)
+    def purge(self, pick):
+        name = [*self.trash][pick % len(self.trash)]
+        assert jobs.purge([job.pk for job in self.jobs.values()], self.clock.now + 1) == 0
+        assert jobs.purge([self.trash.pop(name).pk], 2**62) == 1
+
+    @has_jobs
+    @rule(pick=PICK)
+    def unretry(self, pick):
+        name, job = self._pick(pick)
+        if job.can_be_unretried():
+            assert jobs.unretry(name) == job.before["state"]
+            self._unretried(job)
+        else:
+            with pytest.raises(Refused):
+                jobs.unretry(name)
 
     @has_jobs
     @rule(seconds=st.sampled_from([0, 1, 60, 3600]))
@@ -381,7 +413,17 @@ class Lifecycle(RuleBasedStateMachine):
         name, job = self._pick(pick)
         if job.state == "processing" or len(self.jobs) < 3:
             return None
-        return partial(jobs.delete, name), partial(self.jobs.pop, name)
+        return partial(jobs.delete, name), partial(self._move, name, self.jobs, self.trash)
+
+    def _to_undelete(self, pick: int, how: str) -> Deed | None:
+        if not self.trash:
+            return None
+        name = [*self.trash][pick % len(self.trash)]
+        return partial(jobs.undelete, name), partial(self._move, name, self.trash, self.jobs)
+
+    def _to_unretry(self, pick: int, how: str) -> Deed | None:
+        name, job = self._pick(pick)
+        return (partial(jobs.unretry, name), partial(self._unretried, job)) if job.can_be_unretried() else None
 
     def _to_prune(self, pick: int, how: str) -> Deed | None:
         now = self.clock.now
@@ -408,9 +450,14 @@ class Lifecycle(RuleBasedStateMachine):
     def every_job_is_what_the_model_says(self):
         stored = _rows(
             "SELECT id, pk, state, run, attempts, crashes, max_retries, next_run_at, locked_by, cancel_requested, finished_at"
-            " FROM job"
+            " FROM job WHERE state <> 'deleted'"
         )
         assert sorted(stored) == sorted((name, *job.columns()) for name, job in self.jobs.items())
+
+    @invariant()
+    def every_job_in_the_trash_can_come_back_as_it_was(self):
+        stored = _rows("SELECT deleted_id, id, deleted_from FROM job WHERE state = 'deleted'")
+        assert sorted(stored) == sorted((name, f"~{job.pk}", job.state) for name, job in self.trash.items())
 
     @invariant()
     def a_job_is_held_exactly_while_it_runs(self):
@@ -426,12 +473,14 @@ class Lifecycle(RuleBasedStateMachine):
     @invariant()
     def a_job_has_ended_exactly_when_it_has_an_instant_of_its_end(self):
         ended = "state IN ('completed', 'dead', 'cancelled')"
-        assert not _rows(f"SELECT id FROM job WHERE ({ended}) <> (finished_at IS NOT NULL)")
+        there = "state <> 'deleted'"
+        assert not _rows(f"SELECT id FROM job WHERE {there} AND ({ended}) <> (finished_at IS NOT NULL)")
 
     @invariant()
     def every_run_that_ended_has_one_attempt_that_says_how(self):
         stored = _rows("SELECT job_pk, run, outcome FROM attempt WHERE outcome <> 'running'")
-        assert sorted(stored) == sorted((job.pk, *end) for job in self.jobs.values() for end in job.outcomes.items())
+        all_jobs = [*self.jobs.values(), *self.trash.values()]
+        assert sorted(stored) == sorted((job.pk, *end) for job in all_jobs for end in job.outcomes.items())
 
     @invariant()
     def only_the_present_run_is_under_way(self):
@@ -511,7 +560,19 @@ class Lifecycle(RuleBasedStateMachine):
     def _holding(self, held: Claim) -> Modelled | None:
         return next((job for job in self.jobs.values() if job.state == "processing" and job.is_held_by(held)), None)
 
+    def _move(self, name: str, source: dict[str, Modelled], target: dict[str, Modelled]) -> None:
+        target[name] = source.pop(name)
+
+    def _unretried(self, job: Modelled) -> None:
+        for name, value in job.before.items():
+            setattr(job, name, value)
+        job.retried_at_run = None
+
     def _renew(self, job: Modelled) -> None:
+        job.retried_at_run = job.run
+        job.before = {
+            name: getattr(job, name) for name in ("state", "attempts", "crashes", "next_run_at", "finished_at")
+        }
         job.state, job.attempts, job.crashes, job.next_run_at = "pending", 0, 0, self.clock.now
         job.finished_at = None
 

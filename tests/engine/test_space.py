@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 import models
-from engine import jobs, space
+from engine import space
 from engine.errors import Unavailable
 from models import Job
 
@@ -18,9 +18,12 @@ def half_empty(queue):
     """A database of about 4 MB, most of it deleted again."""
     for n in range(40):
         queue.add(f"job{n}", command=f"# {'x' * 90_000}")
-    for n in range(35):
-        jobs.delete(f"job{n}")
+    _remove(range(35))
     return queue
+
+
+def _remove(numbers: range) -> None:
+    Job.delete().where(Job.id.in_([f"job{n}" for n in numbers])).execute()
 
 
 @pytest.mark.parametrize("act", [space.give_back, space.rewrite])
@@ -43,8 +46,7 @@ def test_a_full_vacuum_makes_later_ones_possible(half_empty):
     """In a database that was made without incremental vacuum."""
     models.db.execute_sql("PRAGMA auto_vacuum = NONE")
     models.db.execute_sql("VACUUM")
-    for n in range(35, 40):
-        jobs.delete(f"job{n}")
+    _remove(range(35, 40))
     models.disconnect()
     models.connect(str(half_empty.path))
     assert space.give_back().after > 100_000

@@ -111,7 +111,7 @@ class Stage:
         (self.folder / "gate").touch()
 
     def are_done(self) -> bool:
-        return not Job.select().where(Job.state != "completed").exists()
+        return not Job.select().where(Job.state.not_in(["completed", "deleted"])).exists()
 
     def kill(self, pid: int, who: str) -> None:
         """SIGKILL by the scene itself, noted for the judge."""
@@ -129,7 +129,7 @@ class Stage:
 
     def forget_the_deleted(self) -> None:
         """The judge asks for the jobs that are there."""
-        ids = [job_id for (job_id,) in Job.select(Job.id).tuples()]
+        ids = [job_id for (job_id,) in Job.select(Job.id).where(Job.state != "deleted").tuples()]
         lines = (self.folder / "ledger").read_text().splitlines(keepends=True)
         (self.folder / "ledger").write_text("".join(line for line in lines if line.split()[1] in ids))
         self.evidence.ids[:] = ids
