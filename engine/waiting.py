@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from peewee import fn
+
 import models
 from engine import dialect, queries
 from engine.wording import plural, span
-from models import Job, Supervisor, Worker, db
+from models import Counter, Job, Queue, Supervisor, Worker, db
 
 MOST = 1000  # jobs ahead are counted up to here, so that the answer costs the same with a million of them
 _PACE_JOBS = 50  # the newest completed jobs say how long one takes
@@ -17,8 +19,9 @@ _LEAST_MS = 5  # starting a command takes this long, however short it is
 class Reason(NamedTuple):
     """One thing that keeps the job waiting.
 
-    cause: backoff, time, silent, no worker, leaving, busy or turn. text: the sentence, up to `at` when there is one.
-    at: until when, or since when for what lies in the past. remedy: run now, start or look; None when nothing is amiss.
+    cause: backoff, time, paused, limit, silent, no worker, leaving, busy or turn.
+    text: the sentence, up to `at` when there is one. at: until when, or since when for what lies in the past.
+    remedy: run now, resume, raise, start or look; None when nothing is amiss.
     """
 
     cause: str
@@ -46,10 +49,10 @@ def reasons(job: Job) -> list[Reason]:
         return []
     now = models.now_ms()
     early = _too_early(job, now)
-    workers = _workers(_crowd(now), 0 if early else ahead(job, now))
-    if early is None:
-        return [workers]
-    return [early, workers] if workers.cause in ("silent", "no worker", "leaving") else [early]
+    held = _held(job.queue)
+    workers = _workers(_crowd(now), 0 if early or held else ahead(job, now))
+    found = [reason for reason in (early, held) if reason]
+    return [*found, workers] if not found or workers.cause in ("silent", "no worker", "leaving") else found
 
 
 def ahead(job: Job, now: int) -> int:
@@ -64,6 +67,24 @@ def _too_early(job: Job, now: int) -> Reason | None:
     if job.state == "failed":
         return Reason("backoff", f"It waits after its failure {job.attempts}, until", job.next_run_at, "run now")
     return Reason("time", "It is not to run before", job.next_run_at, "run now")
+
+
+def _held(name: str) -> Reason | None:
+    """What an operator decided for the queue, if that is what keeps its jobs."""
+    queue = Queue.get_or_none(Queue.name == name)
+    if queue is None:
+        return None
+    if queue.paused:
+        return Reason("paused", f"The queue {name} is paused", remedy="resume")
+    if queue.max_running is None:
+        return None
+    counted = Counter.select(fn.SUM(Counter.n)).where(Counter.queue == name, Counter.state == "processing")
+    running = counted.scalar() or 0
+    if running < queue.max_running:
+        return None
+    return Reason(
+        "limit", f"The queue {name} runs {running} of at most {plural(queue.max_running, 'job')}", remedy="raise"
+    )
 
 
 def _crowd(now: int) -> Crowd:

@@ -1,20 +1,20 @@
-"""Jobs: the list with its filters, and one job with its runs and what they printed."""
+"""Jobs: the list with its filters, and one job: where it stands, its runs, what can be done with it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 
 import models
-from engine import jobs, queries
-from models import STATES, Attempt
-from views import answers, rows, tail, words
+from engine import jobs, queries, waiting
+from models import STATES
+from views import answers, output, rows, timeline, words
 
 FILTERS = ("state", "text", "queue", "tag")
-STREAMS = ("stdout", "stderr")
 
 bp = Blueprint("jobs", __name__, url_prefix="/jobs")
+bp.register_blueprint(output.bp)
 
 
 @bp.get("")
@@ -41,44 +41,34 @@ def show(job_id: str) -> Any:
     job = queries.find(job_id)
     chosen = request.args.get("run", type=int)
     attempt = queries.attempt(job, chosen)
+    begins = output.begins()
     now = models.now_ms()
     shows = {
         "job": rows.job_details(job, now),
         "standing": rows.standing(job, now),
-        "attempts": [rows.attempt_row(run) for run in queries.attempts(job)],
-        "chosen": chosen,
+        "why": waiting.reasons(job),
+        "actions": rows.actions(job, now),
+        "attempts": timeline.lines(queries.attempts(job)),
         "shown": attempt.run if attempt else 0,
+        "stays": chosen is not None or any(begin is not None for begin in begins.values()),
     }
     shown = {"shown": shows["shown"]}
     is_new = request.args.get("shown", type=int) != shows["shown"]
+    printed = output.shown(attempt, begins)
     return answers.live(
-        "jobs/show.html", "jobs/_live.html", shows, asks=shown, output=_output(attempt), swap_output=is_new
+        "jobs/show.html",
+        "jobs/_live.html",
+        shows,
+        asks=shown,
+        output=printed,
+        swap_output=is_new and not shows["stays"],
     )
 
 
-@bp.get("/<job_id>/tail")
-def follow(job_id: str) -> Any:
-    """What a run has printed since the reader last looked."""
-    job = queries.find(job_id)
-    attempt = queries.attempt(job, request.args.get("run", type=int))
-    ended = attempt is None or attempt.outcome != "running"
-    read = {stream: max(0, request.args.get(stream, 0, type=int)) for stream in STREAMS}
-    windows = {stream: tail.since(queries.output(attempt, stream), read[stream], ended) for stream in STREAMS}
-    if not ended and not any(window.pieces for window in windows.values()):
-        return "", 204
-    return render_template(
-        "jobs/_more_output.html", job_id=job.id, run=attempt and attempt.run, windows=windows, ended=ended
-    )
-
-
-@bp.get("/<job_id>/<any(stdout, stderr):stream>")
-def download(job_id: str, stream: str) -> Response:
-    job = queries.find(job_id)
-    attempt = queries.attempt(job, request.args.get("run", type=int))
-    answer = Response(tail.raw(queries.output(attempt, stream)), mimetype="text/plain")
-    name = f"{job.id}-{attempt.run if attempt else 0}.{stream}.txt".replace(":", "_")
-    answer.headers.set("Content-Disposition", "attachment", filename=name)
-    return answer
+@bp.post("/<job_id>/run-now")
+def run_now(job_id: str) -> Response:
+    jobs.run_now(job_id)
+    return answers.done(f"Job {job_id} is due now.")
 
 
 @bp.post("/<job_id>/retry")
@@ -110,12 +100,3 @@ def delete(job_id: str) -> Response:
     jobs.delete(job_id)
     stays = answers.wants_piece() and not answers.is_shown(url_for("jobs.show", job_id=job_id))
     return answers.done(f"Job {job_id} is deleted.", leave=None if stays else url_for("jobs.index"))
-
-
-def _output(attempt: Attempt | None) -> dict[str, Any] | None:
-    if attempt is None:
-        return None
-    ended = attempt.outcome != "running"
-    streams = {stream: queries.output(attempt, stream) for stream in STREAMS}
-    windows = {stream: tail.last_part(output, ended) for stream, output in streams.items()}
-    return {"run": attempt.run, "ended": ended, "streams": streams, "windows": windows}

@@ -7,8 +7,8 @@ from typing import Any
 
 import models
 from engine import queries
-from models import Attempt, Job
-from views import words
+from models import Job
+from views import shell, words
 
 ACTIONS = {
     "pending": ("cancel", "delete"),
@@ -17,15 +17,6 @@ ACTIONS = {
     "failed": ("retry", "cancel", "delete"),
     "dead": ("retry", "delete"),
     "cancelled": ("retry", "delete"),
-}
-OUTCOMES = {
-    "running": ("processing", "running"),
-    "success": ("completed", "succeeded"),
-    "failed": ("failed", "failed"),
-    "timeout": ("failed", "timed out"),
-    "cancelled": ("cancelled", "cancelled"),
-    "released": ("pending", "given back"),
-    "lost": ("dead", "worker lost"),
 }
 _COMMAND_SHOWN = 240  # characters of a command that a list shows
 
@@ -69,6 +60,9 @@ def job_details(job: Job, now: int) -> dict[str, Any]:
         "cwd": job.cwd,
         "env_names": list(json.loads(job.env)) if job.env else [],
         "run": job.run,
+        "origin": job.origin,
+        "look": shell.line("show", job.id),
+        "logs": shell.line("logs", *(("--follow",) if job.state == "processing" else ()), job.id),
     }
 
 
@@ -78,23 +72,14 @@ def standing(job: Job, now: int) -> dict[str, Any]:
     return {"text": text, "link": link, "at": instant}
 
 
-def attempt_row(attempt: Attempt) -> dict[str, Any]:
-    """One line of a job's runs."""
-    state, outcome = OUTCOMES[attempt.outcome]
-    return {
-        "run": attempt.run,
-        "worker": attempt.worker,
-        "host": attempt.host,
-        "started_at": attempt.started_at,
-        "duration_ms": attempt.duration_ms,
-        "running": attempt.outcome == "running",
-        "state": state,
-        "outcome": outcome,
-        "return_code": attempt.return_code,
-        "error": attempt.error,
-        "cpu_ms": None if attempt.user_ms is None else attempt.user_ms + (attempt.system_ms or 0),
-        "max_rss_kb": attempt.max_rss_kb,
-    }
+def actions(job: Job, now: int) -> list[dict[str, str]]:
+    """What can be done with the job now, each with the line that does it in a shell; what destroys comes last."""
+    names = () if job.cancel_requested else ACTIONS[job.state]
+    if job.state in ("pending", "failed") and job.next_run_at > now:
+        names = ("run-now", *names)
+    lines = {name: shell.line(name, job.id) for name in names} | {"again": shell.enqueue_again(job)}
+    order = ("run-now", "retry", "cancel", "again", "delete")
+    return [{"name": name, "line": lines[name]} for name in order if name in lines]
 
 
 def job_rows(jobs: list[Job]) -> list[dict[str, Any]]:

@@ -1,37 +1,83 @@
-"""A window on what a command printed: the part a page shows, and what is new since the reader last looked."""
+"""A part of what a command printed, as rows that a page shows; and what is new since the reader last looked.
+
+Offsets count all that was printed, also what is not kept; rows are numbered by the lines that are kept.
+"""
 
 from __future__ import annotations
 
 import codecs
-import re
 from typing import NamedTuple
 
+from markupsafe import Markup
+
 from engine.output import Output
+from views import ansi
 
-SHOWN_BYTES = 64 * 1024
-
-# What a terminal would obey and not show: OSC and other strings, CSI, two-byte escapes.
-_ESCAPES = re.compile(r"\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_UNFINISHED = re.compile(rb"\x1b[^\x07\x1b\n]{0,200}\Z")
-_FINISHED = re.compile(rb"\x1b(?:[\]PX^_].*\x07|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-Z\\^-~])", re.DOTALL)
+PART_BYTES = 64 * 1024
+PART_LINES = 1000
+REST_BYTES = 4096  # an unfinished line longer than this is shown as a row and gone on with below it
+_CONTEXT_LINES = 10  # rows shown before a line that was asked for
 
 
-class Window(NamedTuple):
-    """Pieces of text, each after `skipped` bytes that are not shown; `end` is the offset to go on from."""
+class Row(NamedTuple):
+    """A line. `number` is None when it goes on from the row before; `skipped`: bytes before it that are not shown."""
 
-    pieces: list[tuple[int, str]]
+    number: int | None
+    text: Markup
+    skipped: int = 0
+
+
+class Part(NamedTuple):
+    """Rows from the offset `begin` to `end`; `rest`: the line that is not finished yet, after them.
+
+    line: the number of the next row. seen: all that had been printed. earlier, later: where the parts beside it
+    begin, None where there is none.
+    """
+
+    rows: list[Row]
+    rest: Markup
+    begin: int
     end: int
+    line: int
+    seen: int
+    earlier: int | None
+    later: int | None
 
 
-def last_part(output: Output, ended: bool) -> Window:
-    """The newest SHOWN_BYTES of a stream."""
-    return _window(output, 0, max(0, output.total - SHOWN_BYTES), ended)
+def newest(output: Output, ended: bool) -> Part:
+    """The last part of a stream."""
+    kept = _Kept(output)
+    return kept.part(kept.start_before(0, kept.size), kept.size, ended)
 
 
-def since(output: Output, offset: int, ended: bool) -> Window:
-    """What came after `offset` bytes, at most the newest SHOWN_BYTES of it."""
-    return _window(output, offset, max(offset, output.total - SHOWN_BYTES), ended)
+def since(output: Output, offset: int, line: int, ended: bool) -> Part:
+    """What came after `offset`, where the row of this number begins; no more of it than the last part."""
+    kept = _Kept(output)
+    asked = kept.index(offset)
+    start = kept.start_before(asked, kept.size)
+    line += kept.data.count(b"\n", asked, start)
+    return kept.part(start, kept.size, ended, line=line, skipped=kept.offset(start) - offset)
+
+
+def beginning(output: Output, offset: int) -> Part:
+    """The part that begins at `offset`."""
+    kept = _Kept(output)
+    start = kept.index(offset)
+    return kept.part(start, kept.end_after(start), ended=True)
+
+
+def ending(output: Output, offset: int) -> Part:
+    """The part before the one that begins at `offset`."""
+    kept = _Kept(output)
+    end = kept.index(offset)
+    return kept.part(kept.start_before(0, end), end, ended=True)
+
+
+def begin_of(output: Output, line: int) -> tuple[int, int]:
+    """Where a part begins that shows this line, and the number of the line: the last one when there are fewer."""
+    kept = _Kept(output)
+    line = max(1, min(line, kept.line_at(kept.size) - kept.data.endswith(b"\n")))
+    return kept.offset(kept.index_of_line(max(1, line - _CONTEXT_LINES))), line
 
 
 def raw(output: Output) -> bytes:
@@ -42,39 +88,135 @@ def raw(output: Output) -> bytes:
     return output.data[: output.cut] + gap + output.data[output.cut :]
 
 
-def plain(text: str) -> str:
-    """The text without what only a terminal understands; a lone carriage return begins a new line."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _ESCAPES.sub("", text))
+class _Kept:
+    """The kept bytes of a stream, found by offset (in all that was printed) or by index (in what is kept)."""
+
+    def __init__(self, output: Output):
+        self.data = output.data
+        self.size = len(output.data)
+        self.omitted = output.omitted
+        self.cut = output.cut if output.cut is not None else 0 if output.omitted else None
+        self.total = output.total
+
+    def index(self, offset: int) -> int:
+        if self.cut is None or offset <= self.cut:
+            return max(0, min(offset, self.size))
+        return max(self.cut, min(offset - self.omitted, self.size))
+
+    def offset(self, index: int) -> int:
+        return index if self.cut is None or index < self.cut else index + self.omitted
+
+    def line_at(self, index: int) -> int:
+        return 1 + self.data.count(b"\n", 0, index)
+
+    def index_of_line(self, line: int) -> int:
+        index, left = 0, line - 1
+        while left and (found := self.data.count(b"\n", index, index + PART_BYTES)) < left:
+            left -= found
+            index += PART_BYTES
+        for _ in range(left):
+            index = self.data.index(b"\n", index) + 1
+        return index
+
+    def start_before(self, floor: int, end: int) -> int:
+        """Where the last part between `floor` and `end` starts: with a line, if one begins within its bounds."""
+        start = max(floor, end - PART_BYTES)
+        at = end - self.data.endswith(b"\n", 0, end)
+        for _ in range(PART_LINES):
+            at = self.data.rfind(b"\n", start, at)
+            if at < 0:
+                break
+        else:
+            return at + 1
+        return start if start == floor else self._aligned(start, end)
+
+    def end_after(self, start: int) -> int:
+        """Where the part that starts here ends: with a line, if one ends within its bounds."""
+        end = min(self.size, start + PART_BYTES)
+        at = start
+        for _ in range(PART_LINES):
+            found = self.data.find(b"\n", at, end)
+            if found < 0:
+                break
+            at = found + 1
+        else:
+            return at
+        return end if end == self.size or at == start else at
+
+    def _aligned(self, start: int, end: int) -> int:
+        """The first begin of a line from here on; where none is, the first begin of a character."""
+        found = self.data.find(b"\n", start - 1, end)
+        if 0 <= found < end - 1:
+            return found + 1
+        while start < end and self.data[start] & 0xC0 == 0x80:
+            start += 1
+        return start
+
+    def part(self, start: int, end: int, ended: bool, line: int | None = None, skipped: int = 0) -> Part:
+        maker = _Maker(self.line_at(start) if line is None else line, ansi.style_at(self.data, start), skipped)
+        stop = end
+        if self.cut is not None and start <= self.cut < end:
+            if start < self.cut:
+                maker.add(self.data[start : self.cut], self._begins(start))
+            maker.skipped = maker.skipped or self.omitted
+            stop = self.cut
+        first = start if stop == end else stop
+        finished = ended or end < self.size
+        used = maker.add(self.data[first:end], self._begins(first), finished)
+        earlier = self.offset(self.start_before(0, start)) if start else None
+        at = first + used
+        return Part(
+            maker.rows,
+            maker.rest,
+            self.offset(start),
+            self.total if at == self.size else self.offset(at),
+            maker.line,
+            self.total,
+            earlier,
+            self.offset(end) if end < self.size else None,
+        )
+
+    def _begins(self, index: int) -> bool:
+        return index == 0 or (index != self.cut and self.data[index - 1 : index] == b"\n")
 
 
-def _window(output: Output, read: int, start: int, ended: bool) -> Window:
-    pieces = []
-    for offset, data in _kept(output):
-        begin = max(start, offset)
-        chunk = data[begin - offset :] if begin < offset + len(data) else b""
-        last = offset + len(data) == output.total
-        text, used = _decode(chunk, ended or not last)
-        if used:
-            pieces.append((begin - read, text))
-            read = begin + used
-    return Window(pieces, read)
+class _Maker:
+    """Makes rows of bytes, one piece after the other, with the style that each hands on."""
 
+    def __init__(self, line: int, style: ansi.Style, skipped: int):
+        self.rows: list[Row] = []
+        self.rest = Markup("")
+        self.line = line
+        self.style = style
+        self.skipped = skipped
 
-def _kept(output: Output) -> list[tuple[int, bytes]]:
-    """The parts that are kept, each with its offset in all that was printed."""
-    if output.cut is None:
-        return [(output.total - len(output.data), output.data)]
-    head, rest = output.data[: output.cut], output.data[output.cut :]
-    return [(0, head), (output.total - len(rest), rest)]
+    def add(self, data: bytes, begins: bool, finished: bool = True) -> int:
+        """Take the lines of a piece; how many bytes of it became rows. The last one may be unfinished."""
+        *lines, last = data.split(b"\n")
+        for line in lines:
+            self._row(line, begins)
+            self.line += 1
+            begins = True
+        if not last:
+            return len(data)
+        if finished:
+            self._row(last, begins)
+            return len(data)
+        return len(data) - len(last) + self._unfinished(last, begins)
 
+    def _row(self, line: bytes, begins: bool) -> None:
+        text, self.style = ansi.show(line.decode(errors="replace").removesuffix("\r"), self.style)
+        self.rows.append(Row(self.line if begins else None, text, self.skipped))
+        self.skipped = 0
 
-def _decode(chunk: bytes, ended: bool) -> tuple[str, int]:
-    """The chunk as text and the bytes it took: half a character or half an escape waits for its rest."""
-    if not ended:
-        half = _UNFINISHED.search(chunk)
-        if half and not _FINISHED.match(half[0]):
-            chunk = chunk[: half.start()]
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = decoder.decode(chunk, ended)
-    return plain(text), len(chunk) - len(decoder.getstate()[0])
+    def _unfinished(self, line: bytes, begins: bool) -> int:
+        """Show what is there of the last line; a long one becomes a row, but for half a character or escape."""
+        line = ansi.without_half_escape(line)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(line)
+        if len(line) <= REST_BYTES or "\r" in text[-REST_BYTES:]:
+            self.rest, _ = ansi.show(text, self.style)
+            return 0
+        used = len(line) - len(decoder.getstate()[0])
+        self._row(line[:used], begins)
+        return used

@@ -8,9 +8,8 @@ from flask import Flask
 from markupsafe import Markup
 
 import models
+from engine.wording import plural, signal_name, span
 
-_SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 13: "PIPE", 15: "TERM"}
-_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _ICON = '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
 
 
@@ -24,22 +23,6 @@ def init_app(app: Flask) -> None:
 def icon(name: str) -> Markup:
     """A picture out of the page's own sheet (templates/_icons.html)."""
     return Markup(_ICON).format(name)
-
-
-def plural(count: int, noun: str) -> str:
-    """1 job, 2 jobs, 1,204 jobs."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def span(ms: int, parts: int = 2) -> str:
-    """A length of time in its largest units: 12 s, 3 min 5 s, 2 h 4 min, 5 d 1 h."""
-    s = max(0, ms // 1000)
-    largest = next(index for index, (length, _) in enumerate(_UNITS) if s >= length or length == 1)
-    said = []
-    for length, unit in _UNITS[largest : largest + parts]:
-        said.append(f"{s // length} {unit}")
-        s %= length
-    return " ".join(said)
 
 
 def duration(ms: int | None) -> str:
@@ -95,7 +78,7 @@ def exit_words(code: int | None) -> str:
     """exit 1, SIGKILL, or a dash when nothing ended."""
     if code is None:
         return "\N{EN DASH}"
-    return f"exit {code}" if code >= 0 else f"SIG{_SIGNALS[-code]}" if -code in _SIGNALS else f"signal {-code}"
+    return f"exit {code}" if code >= 0 else signal_name(-code)
 
 
 def instant(iso: str | None) -> int | None:

@@ -8,7 +8,7 @@ import models
 from engine import jobs, waiting
 from engine.errors import Refused
 from engine.jobs import Ending
-from models import Job, Supervisor, Worker
+from models import Job, Queue, Supervisor, Worker
 from tests.engine.conftest import DONE
 
 
@@ -81,6 +81,36 @@ def test_workers_whose_supervisor_is_silent_are_not_counted_on(queue):
     queue.clock.forward(60)
     (reason,) = reasons(queue)
     assert (reason.cause, reason.at, reason.remedy) == ("silent", queue.clock() - 60_000, "look")
+
+
+def limit(name: str, **columns) -> None:
+    Queue.insert({"name": name, "actor": "test", "updated_at": 1, **columns}).execute()
+
+
+def test_a_paused_queue_is_the_reason(queue):
+    add_workers(queue, 1)
+    limit("mail", paused=True)
+    queue.add("job", queue="mail")
+    assert reasons(queue) == [("paused", "The queue mail is paused", None, "resume")]
+
+
+def test_a_queue_at_its_limit_is_the_reason(queue):
+    add_workers(queue, 5)
+    limit("mail", max_running=2)
+    for worker in ("w1", "w2"):
+        queue.add(queue="mail")
+        queue.claim(worker)
+    queue.add("job", queue="mail")
+    assert reasons(queue) == [("limit", "The queue mail runs 2 of at most 2 jobs", None, "raise")]
+    queue.add("other")
+    assert causes(queue, "other") == ["turn"]
+
+
+def test_below_its_limit_a_queue_is_no_reason(queue):
+    add_workers(queue, 1)
+    limit("default", max_running=2)
+    queue.add("job")
+    assert causes(queue) == ["turn"]
 
 
 def test_busy_workers_are_counted(queue):

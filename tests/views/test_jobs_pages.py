@@ -145,8 +145,11 @@ def run(job: Job, number: int = 1, outcome: str = "success", stdout: bytes = b""
     ).on_conflict_replace().execute()
 
 
-def printed(page: str, stream: str = "stdout") -> str:
-    return re.search(rf'<pre id="{stream}"[^>]*>\n(.*?)</pre>', page, re.DOTALL)[1]
+def printed(page: str, stream: str = "stdout") -> list[str]:
+    """The rows of a stream as a reader sees them, and the gaps between them."""
+    box = re.search(rf'<pre id="{stream}"[^>]*>(.*?)</pre>', page, re.DOTALL)[1]
+    rows = re.findall(r'<span class="(?:row|gap)"[^>]*>(?:<a[^>]*></a>)?(.*?)</span>', box, re.DOTALL)
+    return [row for row in rows if row]
 
 
 def test_the_output_of_the_chosen_run_is_shown(panel):
@@ -155,11 +158,12 @@ def test_the_output_of_the_chosen_run_is_shown(panel):
     run(job, 1, "timeout", b"first", return_code=-15)
     run(job, 2, "failed", b"second", return_code=127)
     page = panel.get("/jobs/x").text
-    assert printed(page) == "second"
+    assert printed(page) == ["second"]
     assert "timed out" in page
     assert "SIGTERM" in page
     assert "exit 127" in page
-    assert printed(panel.get("/jobs/x?run=1").text) == "first"
+    assert "command not found" in page
+    assert printed(panel.get("/jobs/x?run=1").text) == ["first"]
 
 
 def test_output_that_was_not_kept_is_said_to_be_missing(panel):
@@ -167,35 +171,83 @@ def test_output_that_was_not_kept_is_said_to_be_missing(panel):
     run(job, stdout=b"headtail", stdout_bytes=5_000_008, stdout_cut=4)
     page = panel.get("/jobs/x").text
     assert "5.0 MB of them not kept" in page
-    assert printed(page).endswith("5.0 MB not shown</span>tail")
+    assert printed(page) == ["head", "5.0 MB not shown", "tail"]
     download = panel.get("/jobs/x/stdout")
     assert download.data == "head\n… 5,000,000 bytes left out …\ntail".encode()
 
 
+def test_output_that_was_deleted_is_told_from_none(panel):
+    job = add("completed", id="x")
+    run(job, stdout=b"", stdout_bytes=12)
+    page = panel.get("/jobs/x").text
+    assert 'data-empty="What was printed is no longer kept."' in page
+    assert 'data-empty="Nothing was printed."' in page
+
+
 def test_a_download_is_text_and_never_a_page(panel):
     job = add("completed", id="a:b")
-    run(job, stdout=b"<script>alert(1)</script>\xff")
+    run(job, stdout=b"<script>alert(1)</script>\x1b[31m\xff")
     answer = panel.get("/jobs/a:b/stdout")
-    assert answer.data == b"<script>alert(1)</script>\xff"
+    assert answer.data == b"<script>alert(1)</script>\x1b[31m\xff"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.headers["Content-Disposition"] == "attachment; filename=a_b-1.stdout.txt"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=a_b-1.stdout.log"
+
+
+def test_a_download_as_text_is_what_a_terminal_would_show(panel):
+    job = add("completed", id="x")
+    run(job, stdout=b"10%\r100%\r\n\x1b[31mred\x1b[0m\n")
+    answer = panel.get("/jobs/x/stdout?as=text")
+    assert answer.data == b"100%\nred\n"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=x-1.stdout.txt"
 
 
 def test_the_tail_brings_what_is_new_and_ends_with_the_run(panel):
     job = add("processing", id="x")
-    run(job, outcome="running", stdout=b"one\n")
+    run(job, outcome="running", stdout=b"one\ntw")
     page = panel.get("/jobs/x").text
+    assert printed(page) == ["one", "tw"]
     url = re.search(r'<div id="tail" data-poll hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
     assert panel.piece(url).status_code == 204
-    run(job, outcome="running", stdout=b"one\ntwo <b>\n")
+    run(job, outcome="running", stdout=b"one\ntwo <b>\nthr")
     more = panel.piece(url).text
-    assert 'hx-swap-oob="beforeend:#stdout">\ntwo &lt;b&gt;\n</pre>' in more
-    assert "stderr" not in more.replace("stderr=0", "")
+    assert '<span hx-swap-oob="beforeend:#stdout-rows"><span class="row" id="stdout-L2">' in more
+    assert "two &lt;b&gt;" in more
+    assert '<span hx-swap-oob="innerHTML:#stdout-rest">thr</span>' in more
+    assert "stderr-rows" not in more
     url = re.search(r'hx-get="([^"]+)"', more)[1].replace("&amp;", "&")
     run(job, outcome="success", stdout=b"one\ntwo <b>\nthree")
     last = panel.piece(url).text
+    assert 'id="stdout-L3"' in last
     assert "three" in last
     assert "hx-get" not in last
+
+
+def test_earlier_output_is_a_part_at_a_time_and_a_link_without_a_script(panel):
+    job = add("completed", id="x")
+    run(job, stdout=b"".join(b"line %d\n" % number for number in range(1, 2501)))
+    page = panel.get("/jobs/x").text
+    assert printed(page)[0] == "line 1501"
+    more, link = re.search(r'<a class="more-rows" href="([^"]+)" hx-get="([^"]+)"', page).groups()[::-1]
+    piece = panel.piece(more.replace("&amp;", "&")).text
+    assert 'id="stdout-L501"' in piece
+    assert "line 1500<" in piece
+    assert "line 1501<" not in piece
+    assert "Show earlier output" in piece
+    page = panel.get(link.replace("&amp;", "&").partition("#")[0]).text
+    assert (printed(page)[0], printed(page)[-1]) == ("line 501", "line 1500")
+    assert "Show later output" in page
+
+
+def test_a_line_can_be_gone_to(panel):
+    job = add("completed", id="x")
+    run(job, stdout=b"".join(b"line %d\n" % number for number in range(1, 5001)))
+    answer = panel.get("/jobs/x/line?run=1&stream=stdout&line=1234")
+    assert answer.status_code == 303
+    address, _, anchor = answer.location.partition("#")
+    assert anchor == "stdout-L1234"
+    assert 'id="stdout-L1234"' in panel.get(address).text
+    assert panel.get("/jobs/x/line?stream=stdout&line=99999").location.endswith("#stdout-L5000")
+    assert panel.get("/jobs/x/line?stream=nothing&line=1").status_code == 422
 
 
 def test_a_job_without_a_run_says_so(panel):

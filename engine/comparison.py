@@ -1,0 +1,139 @@
+"""What changed between two runs: their output line by line, how they ended. Bounded, whatever was printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from engine import queries
+from engine.wording import exit_meaning
+from models import Attempt, Job
+
+LINES = 800  # of each side, the last ones, are compared
+LINE_CHARACTERS = 1000  # of a line are compared and shown
+CONTEXT = 3  # unchanged lines shown around a change
+LOOKED_AT = 500  # completed jobs that are looked at for one of the same command
+
+
+class Run(NamedTuple):
+    job: Job
+    attempt: Attempt
+
+
+class Line(NamedTuple):
+    """mark: "-" only before, "+" only now, " " in both, "…" some lines in both are left out; text counts those."""
+
+    mark: str
+    text: str
+
+
+class Changes(NamedTuple):
+    """The lines around what changed; empty when nothing did. cut: only the last LINES of a side were compared."""
+
+    lines: list[Line]
+    cut: bool
+
+
+class Fact(NamedTuple):
+    """Something about the two runs that is not their output."""
+
+    name: str
+    before: str
+    now: str
+
+
+def other(job: Job, attempt: Attempt | None, against: str = "previous") -> Run | None:
+    """The run to compare `attempt` with: "previous", "success" (the last one of the same command) or a run's number.
+
+    None when there is no such run.
+    """
+    if attempt is None:
+        return None
+    if against == "success":
+        return last_success(job, attempt)
+    earlier = Attempt.select().where(Attempt.job == job.pk)
+    if against.isascii() and against.isdigit() and len(against) < 10:
+        found = earlier.where(Attempt.run == int(against)).first()
+    else:
+        found = earlier.where(Attempt.run < attempt.run).order_by(Attempt.run.desc()).first()
+    return Run(job, found) if found else None
+
+
+def last_success(job: Job, attempt: Attempt) -> Run | None:
+    """The newest successful run of the same command in the same folder, by the newest LOOKED_AT completed jobs."""
+    newest = Job.select(Job.pk).where(Job.state == "completed").order_by(Job.pk.desc()).limit(LOOKED_AT)
+    same = Job.select().where(
+        Job.pk.in_(newest), Job.command == job.command, Job.cwd.is_null() if job.cwd is None else Job.cwd == job.cwd
+    )
+    for found in same.where(Job.pk != job.pk).order_by(Job.pk.desc()).limit(10):
+        run = queries.attempt(found)
+        if run is not None and run.outcome == "success":
+            return Run(found, run)
+    return None
+
+
+def facts(before: Attempt, now: Attempt) -> list[Fact]:
+    """How the two runs differ apart from what they printed, the same left out."""
+    pairs = [
+        ("outcome", before.outcome, now.outcome),
+        ("exit code", _ended(before), _ended(now)),
+        ("duration", _took(before), _took(now)),
+        ("worker", before.worker, now.worker),
+        ("host", before.host, now.host),
+    ]
+    return [Fact(*pair) for pair in pairs if pair[1] != pair[2]]
+
+
+def _ended(run: Attempt) -> str:
+    meaning = exit_meaning("failed", run.return_code)
+    return "none" if run.return_code is None else f"{run.return_code}" + (f" ({meaning})" if meaning else "")
+
+
+def _took(run: Attempt) -> str:
+    return "unknown" if run.duration_ms is None else f"{run.duration_ms / 1000:.2f} s"
+
+
+def changes(before: str, now: str) -> Changes:
+    """The lines that are only in one of two texts, with what is around them."""
+    old, new = before.splitlines(), now.splitlines()
+    cut = len(old) > LINES or len(new) > LINES
+    old, new = ([line[:LINE_CHARACTERS] for line in side[-LINES:]] for side in (old, new))
+    return Changes([] if old == new else list(_around(_all_lines(old, new))), cut)
+
+
+def _all_lines(old: list[str], new: list[str]) -> list[Line]:
+    """Every line of both. What is alike at the ends is set aside first, so that the search has little to do."""
+    head = _alike(old, new)
+    foot = _alike(old[head:][::-1], new[head:][::-1])
+    old_end, new_end = len(old) - foot, len(new) - foot
+    lines = [Line(" ", text) for text in old[:head]]
+    matcher = SequenceMatcher(None, old[head:old_end], new[head:new_end])  # with its shortcut for frequent lines
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind == "equal":
+            lines += [Line(" ", text) for text in old[head + a : head + b]]
+        else:
+            lines += [Line("-", text) for text in old[head + a : head + b]]
+            lines += [Line("+", text) for text in new[head + c : head + d]]
+    return lines + [Line(" ", text) for text in old[old_end:]]
+
+
+def _alike(old: list[str], new: list[str]) -> int:
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((number for number, (one, two) in pairs if one != two), min(len(old), len(new)))
+
+
+def _around(lines: list[Line]) -> Iterator[Line]:
+    changed = [number for number, line in enumerate(lines) if line.mark != " "]
+    shown = {near for number in changed for near in range(number - CONTEXT, number + CONTEXT + 1)}
+    left_out = 0
+    for number, line in enumerate(lines):
+        if number not in shown:
+            left_out += 1
+            continue
+        if left_out:
+            yield Line("…", f"{left_out:,} unchanged")
+            left_out = 0
+        yield line
+    if left_out:
+        yield Line("…", f"{left_out:,} unchanged")
