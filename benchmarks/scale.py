@@ -1,9 +1,12 @@
 """What millions of jobs cost: one step of a worker (an end and the next claim) beside the same in an empty database.
 
 The step is made through the engine as a worker makes it, in one transaction with `synchronous=NORMAL`, checkpoints
-included, on the full database and on one that holds only what is claimed, in alternating rounds. Then workers drain
-the full database, with and without the deletion of three tenths of its jobs going on: once by the settings (the supervisor does
-it, in slices of its time), once by `queuectl prune`. Throughput there is counted over some seconds of each round.
+included, on three databases in alternating rounds: the full one; one that holds only what is claimed; and the same but for
+one job in each queue and priority that waits for tomorrow, to tell what many jobs cost from what many queues cost.
+
+Then workers drain the full database, with and without the deletion of three tenths of its jobs going on: once by the
+settings (the supervisor does it, in slices of its time), once by `queuectl prune`. Throughput there is counted over some
+seconds of each round.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,8 +43,7 @@ QUICK = Sizes(finished=200_000, waiting=40_000, steps=500, rounds=3, seconds=2.0
 
 def run(sizes: Sizes) -> list[Figure]:
     with filling.filled(sizes.finished, sizes.waiting) as full, place.scratch() as folder:
-        empty = folder / "queue.db"
-        figures = _steps(full, empty, sizes)
+        figures = _steps(full, folder, sizes)
         size_gb = full.stat().st_size / 1e9
         figures.insert(0, Figure(f"database of {sizes.finished:,} + {sizes.waiting:,} jobs", [size_gb], "GB"))
         with place.queue(full) as queue:
@@ -51,18 +54,34 @@ def run(sizes: Sizes) -> list[Figure]:
 # --- a worker's step
 
 
-def _steps(full: Path, empty: Path, sizes: Sizes) -> list[Figure]:
-    for path in (full, empty):
-        step_us(path, sizes.steps // 5, fill=path is empty)  # the first ones load what the others find in memory
-    samples = interleaved(
-        {"full": partial(step_us, full, sizes.steps), "empty": partial(step_us, empty, sizes.steps, fill=True)},
-        sizes.rounds,
-    )
+def _steps(full: Path, folder: Path, sizes: Sizes) -> list[Figure]:
+    empty, levels = folder / "empty.db", folder / "levels.db"
+    _fill_levels(levels)
+    contestants = {
+        "full": partial(step_us, full, sizes.steps),
+        "empty": partial(step_us, empty, sizes.steps, fill=True),
+        "levels": partial(step_us, levels, sizes.steps, fill=True),
+    }
+    for measure in contestants.values():  # the first round loads what the others find in memory
+        measure()
+    samples = interleaved(contestants, sizes.rounds)
+    name = "an end and the next claim"
     return [
-        Figure("an end and the next claim: full", samples["full"], "µs"),
-        Figure("an end and the next claim: empty", samples["empty"], "µs"),
-        Figure("an end and the next claim: full / empty", ratios(samples["full"], samples["empty"]), "", at_most=1.2),
+        Figure(f"{name}: empty", samples["empty"], "µs"),
+        Figure(f"{name}: full", samples["full"], "µs"),
+        Figure(f"{name}: full / empty", ratios(samples["full"], samples["empty"]), "", at_most=1.2),
+        Figure(f"{name}: empty but for its queues and priorities", samples["levels"], "µs"),
+        Figure(f"{name}: full / that", ratios(samples["full"], samples["levels"]), ""),
     ]
+
+
+def _fill_levels(path: Path) -> None:
+    """One job that is not due in each queue and priority of the full database: what their number costs by itself."""
+    with place.queue(path):
+        levels = product(range(filling.QUEUES), range(filling.PRIORITIES))
+        jobs.enqueue_many(
+            {"command": place.NOOP, "queue": f"queue-{q}", "priority": p, "run_at": "+1d"} for q, p in levels
+        )
 
 
 def step_us(path: Path, steps: int, fill: bool = False) -> float:
