@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import models
 from engine import wakeup
-from engine.errors import InvalidInput, NotFound
-from models import Config
+from engine.errors import InvalidInput, NotFound, Refused
+from models import Config, SettingChange
+
+SOMEBODY = "somebody"  # who did it, when nobody says
 
 
 class Key(NamedTuple):
@@ -160,7 +162,17 @@ KEYS = {
             _CENTURY_DAYS,
             "days",
             "How long what a job printed is kept after its end; the job and its history stay. 0: as long as the job.",
-            "old output, within an hour",
+            "old output, within a minute",
+        ),
+        Key(
+            "trash_minutes",
+            60,
+            float,
+            0,
+            60 * 24 * 366,
+            "minutes",
+            "How long a job that was deleted can be brought back; then it is gone with its history and output.",
+            "deleted jobs, within a minute",
         ),
         Key(
             "retention_workers_days",
@@ -194,27 +206,52 @@ def changed_at() -> dict[str, int]:
     return {row.key: row.updated_at for row in Config.select()}
 
 
-def set(name: str, value: Any, at: int | None = None) -> Any:
+def set(name: str, value: Any, at: int | None = None, *, actor: str = SOMEBODY) -> Any:
     """Store `value` (text or a number) for the key and return it as stored. Raises InvalidInput, NotFound.
 
-    at: the instant it counts as set, in milliseconds; None: now.
+    at: the instant it counts as set, in milliseconds; None: now. actor: who does it, for the history.
     """
     key = _key(name)
     parsed = _parse(key, value)
-    row = {"key": key.name, "value": json.dumps(parsed), "updated_at": models.now_ms() if at is None else at}
-    with models.db.transaction():
-        Config.insert(**row).on_conflict_replace().execute()
-        wakeup.nudge()
+    _store(key, json.dumps(parsed), actor, at)
     return parsed
 
 
-def reset(name: str) -> Any:
+def reset(name: str, *, actor: str = SOMEBODY) -> Any:
     """Go back to the default and return it. Raises NotFound."""
     key = _key(name)
-    with models.db.transaction():
-        Config.delete().where(Config.key == key.name).execute()
-        wakeup.nudge()
+    _store(key, None, actor)
     return key.default
+
+
+def revert(name: str, *, actor: str = SOMEBODY) -> Any:
+    """Take back the last change of the key and return its value. That is a change too. Raises NotFound, Refused."""
+    key = _key(name)
+    last = SettingChange.select().where(SettingChange.key == key.name).order_by(SettingChange.pk.desc()).first()
+    if last is None:
+        raise Refused(f"{key.name} was never changed; there is nothing to take back.")
+    _store(key, last.before, actor)
+    return get(key.name)
+
+
+def history(name: str | None = None, limit: int = 100) -> list[SettingChange]:
+    """The changes of one key, or of all, the newest first. Raises NotFound."""
+    changes = SettingChange.select().order_by(SettingChange.pk.desc()).limit(limit)
+    return list(changes.where(SettingChange.key == _key(name).name) if name else changes)
+
+
+def _store(key: Key, value: str | None, actor: str, at: int | None = None) -> None:
+    """Write the value (JSON; None: the default) and, when it is another, who changed it and when."""
+    now = models.now_ms() if at is None else at
+    with models.db.transaction():
+        before = Config.select(Config.value).where(Config.key == key.name).scalar()
+        if value is None:
+            Config.delete().where(Config.key == key.name).execute()
+        else:
+            Config.insert(key=key.name, value=value, updated_at=now).on_conflict_replace().execute()
+        if value != before:
+            SettingChange.insert(key=key.name, before=before, after=value, actor=actor, at=now).execute()
+        wakeup.nudge()
 
 
 def _key(name: str) -> Key:

@@ -122,9 +122,9 @@ ON CONFLICT (job_pk, run) DO UPDATE SET {_OUTPUT}
 
 INSERT_JOB = """
 INSERT INTO job (id, queue, state, priority, next_run_at, run, attempts, crashes, max_retries, timeout_ms,
-                 cancel_requested, created_at, updated_at, tags, cwd, env, command)
+                 cancel_requested, created_at, updated_at, origin, tags, cwd, env, command)
 VALUES (:id, :queue, 'pending', :priority, :next_run_at, 0, 0, 0, :max_retries, :timeout_ms,
-        0, :now, :now, :tags, :cwd, :env, :command)
+        0, :now, :now, :origin, :tags, :cwd, :env, :command)
 """
 
 # SQLite would rather read and sort every failed and dead job; only the index has them in this order.
@@ -136,6 +136,38 @@ SELECT * FROM job INDEXED BY job_failures WHERE state IN ('failed', 'dead') ORDE
 _DEAD = "SELECT * FROM job INDEXED BY job_dead WHERE state = 'dead' AND (finished_at, pk)"
 DEAD_BEFORE = f"{_DEAD} < (?, ?) ORDER BY finished_at DESC, pk DESC LIMIT ?"
 DEAD_AFTER = f"{_DEAD} > (?, ?) ORDER BY finished_at, pk LIMIT ?"
+
+# The trash: the newest first, of one id, and from a deletion (instant, pk) forwards.
+_TRASH = "SELECT * FROM job INDEXED BY job_trash WHERE state = 'deleted'"
+TRASH = f"{_TRASH} ORDER BY deleted_at DESC, pk DESC LIMIT ?"
+TRASH_OF_ID = """
+SELECT * FROM job INDEXED BY job_trash_id WHERE state = 'deleted' AND deleted_id = ?
+ ORDER BY deleted_at DESC, pk DESC LIMIT 1
+"""
+OLD_TRASH = f"{_TRASH} AND (deleted_at, pk) > (?, ?) AND deleted_at < ? ORDER BY deleted_at, pk LIMIT ?"
+
+# Runs that hold output still, the oldest first, from a run (end, job, run) forwards. The condition is the index's own.
+OLD_OUTPUT = """
+SELECT finished_at, job_pk, run FROM attempt INDEXED BY attempt_output
+ WHERE finished_at IS NOT NULL AND (length(stdout) > 0 OR length(stderr) > 0)
+   AND (finished_at, job_pk, run) > (?, ?, ?) AND finished_at < ?
+ ORDER BY finished_at, job_pk, run LIMIT ?
+"""
+
+# Since when the longest waiting job of each of these queues (a JSON array) is due, or will be: seeks alone.
+FIRST_OF_QUEUES = f"""
+WITH RECURSIVE levels (queue, priority) AS (
+    SELECT value, (SELECT priority FROM job {_BY} WHERE {WAITING} AND queue = value ORDER BY priority DESC LIMIT 1)
+      FROM json_each(?)
+    UNION ALL
+    SELECT queue, (SELECT priority FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue
+                     AND j.priority < levels.priority ORDER BY j.priority DESC LIMIT 1)
+      FROM levels WHERE priority IS NOT NULL
+)
+SELECT queue, min((SELECT j.next_run_at FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue
+                     AND j.priority = levels.priority ORDER BY j.next_run_at LIMIT 1))
+  FROM levels WHERE priority IS NOT NULL GROUP BY queue
+"""
 
 
 def insert(table: str, columns: Iterable[str]) -> str:

@@ -263,6 +263,7 @@ def as_json(job: Job, newest: Attempt | None = None) -> dict[str, Any]:
         "last_error": job.last_error,
         "run": job.run,
         "crashes": job.crashes,
+        "origin": job.origin,
         "cancel_requested": bool(job.cancel_requested),
         "timeout_sec": None if job.timeout_ms is None else job.timeout_ms / 1000,
         "cwd": job.cwd,

@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 from peewee import Case, fn
 
 import models
-from engine import config, jobs
+from engine import config, dialect, jobs
 from engine.errors import InvalidInput
-from models import Attempt, Job, Supervisor, Worker
+from models import Attempt, Job, Operation, Supervisor, Worker, db
 
 BATCH = 500  # rows read, and the most that are deleted at once
 _FIRST = 32  # jobs in the first deletion; their outputs may be long
 _HOLD_S = 0.01  # how long a deletion should hold the write lock
 _SLICE_S = 0.03  # of a supervisor's time in one go
 _GO_ON_S = 0.5  # until its next go while something is left
+_OPERATIONS_DAYS = 30  # bulk operations are remembered
 _REST_S = 60.0  # until it looks again
-_OUTPUTS_S = 3600.0  # until it looks for old output again: that walk passes every job that is kept
 _DAY_MS = 24 * 3600 * 1000
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
@@ -42,8 +42,6 @@ class Retention:
     """The supervisor's part: keeps the settings' promise in slices of its time."""
 
     def __init__(self) -> None:
-        self.outputs_days = 0.0  # what the setting said at the last look for old output
-        self.outputs_at = 0.0  # when the next one is due
         self.walk = self._everything_old()
 
     def step(self) -> float:
@@ -57,19 +55,16 @@ class Retention:
 
     def _everything_old(self) -> Iterator[Any]:
         yield from sweep(by_settings())
-        yield from self._old_outputs()
+        yield from empty_trash(models.now_ms() - int(config.get("trash_minutes") * 60_000))
+        output_days = config.get("retention_output_days")
+        if output_days:
+            yield from drop_outputs(models.now_ms() - int(output_days * _DAY_MS))
+        yield from _forget_operations(models.now_ms() - _OPERATIONS_DAYS * _DAY_MS)
         days = config.get("retention_workers_days")
         if days:
             before = models.now_ms() - int(days * _DAY_MS)
             for table in (Worker, Supervisor):
                 yield from _forget(table, before)
-
-    def _old_outputs(self) -> Iterator[int]:
-        days = config.get("retention_output_days")
-        if days and (days != self.outputs_days or time.monotonic() >= self.outputs_at):
-            yield from drop_outputs(models.now_ms() - int(days * _DAY_MS))
-            self.outputs_at = time.monotonic() + _OUTPUTS_S  # not before: a look that failed is taken again
-        self.outputs_days = days
 
 
 def by_settings() -> list[Limit]:
@@ -105,8 +100,12 @@ def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
 
 def drop_outputs(before: int) -> Iterator[int]:
     """Delete what jobs that ended before this instant printed; they and their history stay. Yields as `sweep` counts."""
-    for state in jobs.FINAL:
-        yield from _in_steps(map(_with_output, _walk(Limit(state, before))), partial(_drop_outputs, before=before))
+    yield from _in_steps(_with_output(before), partial(_drop_outputs, before=before))
+
+
+def empty_trash(before: int) -> Iterator[int]:
+    """Delete the jobs that were put into the trash before this instant. Yields as `sweep` counts."""
+    yield from _in_steps(_trash(before), partial(jobs.purge, before=before))
 
 
 def count(limit: Limit) -> int:
@@ -159,10 +158,26 @@ def _walk(limit: Limit) -> Iterator[list[int]]:
 _HAS_OUTPUT = Attempt.stdout.is_null(False) | Attempt.stderr.is_null(False)
 
 
-def _with_output(pks: list[int]) -> list[int]:
-    """Those of the jobs whose output is kept still, so that no lock is asked for in vain."""
-    kept: Any = Attempt.select(Attempt.job).where(Attempt.job.in_(pks), _HAS_OUTPUT).distinct().order_by(Attempt.job)
-    return [pk for (pk,) in kept.tuples()]
+def _with_output(before: int) -> Iterator[list[int]]:
+    """The keys of the jobs with a run that ended before and whose output is kept still, the oldest run first."""
+    last = (0, 0, 0)
+    while True:
+        rows = db.execute_sql(dialect.OLD_OUTPUT, (*last, before, BATCH)).fetchall()
+        yield list(dict.fromkeys(pk for _, pk, _ in rows))
+        if len(rows) < BATCH:
+            return
+        last = rows[-1]
+
+
+def _trash(before: int) -> Iterator[list[int]]:
+    """The keys of the jobs that were deleted before, the oldest deletion first."""
+    last = (0, 0)
+    while True:
+        rows = [(job.deleted_at, job.pk) for job in Job.raw(dialect.OLD_TRASH, *last, before, BATCH)]
+        yield [pk for _, pk in rows]
+        if len(rows) < BATCH:
+            return
+        last = rows[-1]
 
 
 def _drop_outputs(pks: list[int], before: int) -> int:
@@ -172,6 +187,12 @@ def _drop_outputs(pks: list[int], before: int) -> int:
         gone[f"{stream}_cut"] = Case(None, [(getattr(Attempt, f"{stream}_bytes") > 0, 0)])
     ended: Any = Job.select(Job.pk).where(Job.pk.in_(pks), Job.state.in_(jobs.FINAL), Job.finished_at < before)
     return Attempt.update(**gone).where(Attempt.job.in_(ended), _HAS_OUTPUT).execute()
+
+
+def _forget_operations(before: int) -> Iterator[int]:
+    """Delete the records of bulk operations that ended before. What they did stays done."""
+    ended = (Operation.state != "running") & (Operation.updated_at < before)
+    yield Operation.delete().where(ended).execute()
 
 
 def _forget(table: Any, before: int) -> Iterator[int]:

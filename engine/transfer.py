@@ -115,7 +115,7 @@ class _Store:
         if stored and json.loads(stored.value) != row["value"]:
             self._leave_out(Refused(f"The setting {row['key']} is {stored.value} here."))
         else:
-            config.set(row["key"], row["value"], row["updated_at"])
+            config.set(row["key"], row["value"], row["updated_at"], actor="import")
             self.counts["settings"] += 1
 
     def _take_job(self, row: dict[str, Any]) -> None:

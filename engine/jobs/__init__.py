@@ -6,7 +6,7 @@ pending or failed or processing → cancelled
 any but processing → deleted (the trash) → what it was
 """
 
-from engine.jobs.incoming import enqueue, enqueue_many, take_in
+from engine.jobs.incoming import enqueue, enqueue_many, payload_of, take_in
 from engine.jobs.running import (
     Claim,
     Ending,
@@ -57,6 +57,7 @@ __all__ = [
     "follow_clock",
     "give_back",
     "lose",
+    "payload_of",
     "prune",
     "purge",
     "read_priority",

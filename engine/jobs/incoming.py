@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,25 +11,43 @@ from peewee import IntegrityError
 import models
 from engine import config, dialect, ids, spec, wakeup
 from engine.errors import Refused
-from models import db
+from models import Job, db
 
 
-def enqueue(payload: dict[str, Any]) -> str:
-    """Store one job and return its id; it is on the disk when this returns. Raises InvalidInput, Refused."""
-    return enqueue_many([payload])[0]
+def enqueue(payload: dict[str, Any], origin: str | None = None) -> str:
+    """Store one job and return its id; it is on the disk when this returns. Raises InvalidInput, Refused.
+
+    origin: the id of the job that it was made from.
+    """
+    return enqueue_many([payload], origin)[0]
 
 
-def enqueue_many(payloads: Iterable[dict[str, Any]]) -> list[str]:
+def enqueue_many(payloads: Iterable[dict[str, Any]], origin: str | None = None) -> list[str]:
     """Store all the jobs, or none of them, and return their ids. Raises InvalidInput, Refused for a taken id."""
     now = models.now_ms()
     default = config.get("max_retries_default")
     new_ids = ids.new_ids(now)
-    rows = [_row(payload, now, default, new_ids) for payload in payloads]
+    rows = [_row(payload, now, default, new_ids) | {"origin": origin} for payload in payloads]
     with db.transaction():
         for row in rows:
             _insert(row)
         wakeup.nudge()
     return [row["id"] for row in rows]
+
+
+def payload_of(job: Job) -> dict[str, Any]:
+    """What would have to be enqueued to get this job once more, under another id."""
+    given = {
+        "command": job.command,
+        "queue": job.queue,
+        "priority": job.priority,
+        "max_retries": job.max_retries,
+        "timeout_sec": None if job.timeout_ms is None else job.timeout_ms / 1000,
+        "cwd": job.cwd,
+        "env": json.loads(job.env) if job.env else None,
+        "tags": json.loads(job.tags) if job.tags else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _row(payload: dict[str, Any], now: int, max_retries: int, new_ids: Iterator[str]) -> dict[str, Any]:

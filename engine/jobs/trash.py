@@ -10,7 +10,7 @@ from typing import Any
 from peewee import SQL, IntegrityError
 
 import models
-from engine import wakeup
+from engine import dialect, wakeup
 from engine.errors import NotFound, Refused
 from engine.jobs.steering import state_of
 from models import STATES, Job, db
@@ -43,8 +43,10 @@ def undelete(token: str) -> str:
     Raises NotFound when it is not in the trash (any more), Refused when its id was taken meanwhile.
     """
     with db.transaction():
-        gone = (Job.id == token) | (Job.deleted_id == token)
-        job = Job.select().where(gone, Job.state == "deleted").order_by(Job.deleted_at.desc(), Job.pk.desc()).first()
+        if token.startswith("~"):
+            job = Job.get_or_none(Job.id == token)
+        else:
+            job = next(iter(Job.raw(dialect.TRASH_OF_ID, token)), None)
         if job is None:
             raise NotFound(f"There is no job {token[:128]!r} in the trash.")
         try:
@@ -54,7 +56,7 @@ def undelete(token: str) -> str:
                 f"There is another job {job.deleted_id} now; delete that first to bring this one back."
             ) from None
         wakeup.nudge()
-    return job.deleted_id
+    return str(job.deleted_id)
 
 
 def delete_where(where: Any, states: tuple[str, ...], operation: int | None = None) -> int:

@@ -7,7 +7,7 @@ import pytest
 import models
 from engine import config
 from engine.config import KEYS
-from engine.errors import InvalidInput, NotFound
+from engine.errors import InvalidInput, NotFound, Refused
 from models import Config
 
 NUMBERS = [key for key in KEYS.values() if not isinstance(key.kind, tuple)]
@@ -34,6 +34,7 @@ DEFAULTS = {
     "retention_cancelled_days": 30,
     "retention_dead_days": 0,
     "retention_output_days": 0,
+    "trash_minutes": 60,
     "retention_workers_days": 30,
 }
 
@@ -219,3 +220,59 @@ def test_a_key_of_a_later_version_is_ignored(queue):
     """As is left behind by a downgrade."""
     Config.insert(key="from_the_future", value='"x"', updated_at=0).execute()
     assert config.get_all() == DEFAULTS
+
+
+# --- who changed what
+
+
+def _changes(name: str | None = None) -> list[tuple]:
+    return [(row.key, row.before, row.after, row.actor) for row in config.history(name)]
+
+
+def test_every_change_is_remembered_with_who_made_it(queue, clock):
+    config.set("backoff_base", 3, actor="panel")
+    clock.forward(1)
+    config.set("max_crashes", 5)
+    config.reset("backoff-base", actor="cli:ann")
+    assert _changes() == [
+        ("backoff_base", "3", None, "cli:ann"),
+        ("max_crashes", None, "5", "somebody"),
+        ("backoff_base", None, "3", "panel"),
+    ]
+    assert [row.at for row in config.history("backoff_base")] == [clock.now, clock.now - 1000]
+
+
+def test_what_changes_nothing_is_not_remembered(queue):
+    config.set("backoff_base", 3)
+    config.set("backoff_base", "3.0")
+    config.reset("max_crashes")
+    assert len(config.history()) == 1
+
+
+def test_a_refused_change_is_not_remembered(queue):
+    with pytest.raises(InvalidInput):
+        config.set("backoff_base", "much")
+    assert config.history() == []
+
+
+def test_the_last_change_of_a_key_is_taken_back(queue):
+    config.set("backoff_base", 3)
+    config.set("backoff_base", 4)
+    config.set("max_crashes", 9)
+    assert config.revert("backoff-base", actor="panel") == 3
+    assert _changes()[0] == ("backoff_base", "4", "3", "panel")
+    assert config.revert("backoff_base") == 4  # to take back is a change, and can be taken back
+    assert config.get("max_crashes") == 9
+
+
+def test_the_first_change_is_taken_back_to_the_default(queue):
+    config.set("backoff_base", 3)
+    assert config.revert("backoff_base") == 2
+    assert config.changed_at() == {}
+
+
+def test_what_was_never_changed_is_not_taken_back(queue):
+    with pytest.raises(Refused, match=r"^backoff_base was never changed; there is nothing to take back\.$"):
+        config.revert("backoff_base")
+    with pytest.raises(NotFound):
+        config.history("nonsense")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import models
-from engine import config, jobs, queries, retention
+from engine import config, dialect, jobs, queries, retention
 from engine.errors import InvalidInput
 from engine.output import Output
 from engine.retention import Limit, Retention
@@ -197,11 +197,10 @@ def test_a_job_that_is_retried_meanwhile_keeps_what_it_printed(queue, clock, mon
     clock.forward(DAY_S)
     found = retention._with_output
 
-    def with_output_and_retry(pks: list[int]) -> list[int]:
-        chosen = found(pks)
-        if chosen:
+    def with_output_and_retry(before: int):
+        for chosen in found(before):
             jobs.retry("job")
-        return chosen
+            yield chosen
 
     monkeypatch.setattr(retention, "_with_output", with_output_and_retry)
     assert sum(retention.drop_outputs(clock.now)) == 0
@@ -217,14 +216,46 @@ def test_old_output_goes_in_small_steps(queue, clock, monkeypatch):
     assert [number for number in retention.drop_outputs(clock.now) if number] == [32, 16, 8, 4]
 
 
-def test_old_output_is_looked_for_once_an_hour_and_when_the_setting_changes(queue, clock, monkeypatch):
+def test_old_output_is_looked_for_when_the_setting_says_so(queue, clock, monkeypatch):
     looks: list[int] = []
     monkeypatch.setattr(retention, "drop_outputs", lambda before: iter([looks.append(before)]))
     kept = Retention()
-    for days in (0, 3, 3, 2):
+    for days in (0, 3, 2):
         config.set("retention_output_days", days)
         kept.step()
     assert looks == [clock.now - 3 * DAY_S * 1000, clock.now - 2 * DAY_S * 1000]
+
+
+def test_the_trash_is_emptied_when_the_minutes_of_the_setting_are_over(queue, clock):
+    config.set("trash_minutes", 5)
+    queue.bring_to("dead", "early")
+    queue.bring_to("completed", "late")
+    jobs.delete("early")
+    clock.forward(240)
+    jobs.delete("late")
+    clock.forward(61)
+    Retention().step()
+    assert [job.deleted_id for job in Job.select()] == ["late"]
+    assert Attempt.select().count() == 1
+    assert counted() == really() == {("default", "deleted"): 1}
+
+
+def test_much_trash_goes_in_small_steps(queue, clock, monkeypatch):
+    monkeypatch.setattr(retention, "_HOLD_S", 0)
+    for job_id in _add_ended(queue, "cancelled", 60):
+        jobs.delete(job_id)
+    clock.forward(1)
+    assert [number for number in retention.empty_trash(clock.now) if number] == [32, 16, 8, 4]
+
+
+def test_the_search_for_old_output_reads_only_what_holds_some(queue, clock):
+    for n in range(3):
+        _print(queue, f"job{n}")
+        queue.bring_to("completed", f"silent{n}")
+    plan = models.db.execute_sql("EXPLAIN QUERY PLAN " + dialect.OLD_OUTPUT, (0, 0, 0, clock.now, 500)).fetchall()
+    assert ["attempt_output" in step and "TEMP" not in step for *_, step in plan] == [True]
+    rows = models.db.execute_sql(dialect.OLD_OUTPUT, (0, 0, 0, clock.now + 1, 500)).fetchall()
+    assert len(rows) == 3
 
 
 @pytest.mark.parametrize("table", [Worker, Supervisor])
