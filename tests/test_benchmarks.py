@@ -23,8 +23,7 @@ TINY = {
 @pytest.fixture(autouse=True)
 def build(tmp_path, monkeypatch):
     monkeypatch.setattr(place, "BUILD", tmp_path / "build")
-    yield tmp_path / "build"
-    models.disconnect()
+    return tmp_path / "build"
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -63,12 +62,11 @@ def test_a_name_that_is_none_is_refused(capsys):
 
 def test_the_filled_database_counts_what_it_holds_and_hands_out_what_is_due():
     with filling.filled(1_000, 200) as path:
-        models.connect(str(path))
-        assert queries.counts() == {"processing": 0, "failed": 0} | _really()
-        assert queries.counts()["pending"] == 200
-        assert jobs.claim("w1", "host").command == place.NOOP
-        assert queries.attempt(queries.find("00000000000999")).outcome == "success"
-        models.disconnect()
+        with place.queue(path):
+            assert queries.counts() == {"processing": 0, "failed": 0} | _really()
+            assert queries.counts()["pending"] == 200
+            assert jobs.claim("w1", "host").command == place.NOOP
+            assert queries.attempt(queries.find("00000000000999")).outcome == "success"
         assert scale.step_us(path, steps=10) > 0
 
 
