@@ -11,7 +11,7 @@ from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 
 import models
-from views import BLUEPRINTS, assets, errors, guards, theme, words
+from views import BLUEPRINTS, assets, cookies, errors, guards, preferences, proxies, shortcuts, signals, words
 
 _MEGABYTE = 1024 * 1024
 _PATIENCE_S = 5.0  # a person waits no longer for a lock
@@ -20,7 +20,8 @@ _PATIENCE_S = 5.0  # a person waits no longer for a lock
 def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     """The panel of the database at `db_url` (default: env QUEUECTL_DB, else queue.db beside the code).
 
-    settings: Flask's configuration, for tests. Raises Unavailable when the database cannot be opened.
+    settings: Flask's configuration, for tests. Raises Unavailable when the database cannot be opened, InvalidInput when
+    the environment says what cannot be.
     """
     models.connect(db_url).patience_s = _PATIENCE_S
     app = Flask(__name__, static_folder=None)
@@ -32,13 +33,17 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
+    app.session_interface = cookies.Sessions()
     Htmx(app)
+    proxies.init_app(app)
     guards.init_app(app)  # before the token check: a foreign request needs no look at its form
     CSRFProtect(app)
     errors.init_app(app)
     words.init_app(app)
     assets.init_app(app)
-    theme.init_app(app)
+    preferences.init_app(app)
+    shortcuts.init_app(app)
+    signals.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

@@ -18,6 +18,7 @@ keepalive = 5
 timeout = 30
 graceful_timeout = 10
 control_socket_disable = True
+forwarded_allow_ips = ""  # whose headers are believed is the panel's to say (views/proxies.py)
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # a busy disk must not look like a dead worker
 
 accesslog = "-"
@@ -42,7 +43,7 @@ logger_class = AccessLogger
 
 
 def on_starting(server: Any) -> None:
-    """Leave at once, with a sentence, when the port is taken or the database cannot be used."""
+    """Leave at once, with a sentence, when the port is taken or the panel cannot be made."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,21 +52,20 @@ def on_starting(server: Any) -> None:
             _leave(f"The panel cannot use port {PORT}: {error.strerror}. Choose another: make run PORT={PORT + 1}")
     probe_pid = os.fork()  # so that this process, whose memory the workers inherit, loads none of the code
     if probe_pid == 0:
-        os._exit(_try_database())
+        os._exit(_try_panel())
     if os.waitpid(probe_pid, 0)[1]:
         raise SystemExit(1)
 
 
-def _try_database() -> int:
-    import models
+def _try_panel() -> int:
+    from app import create_app
     from engine.errors import QueueError
 
     try:
-        models.connect()
+        create_app()
     except (QueueError, OSError) as error:
         print(f"The panel cannot start. {error}", flush=True)
         return 1
-    models.disconnect()
     return 0
 
 
@@ -75,4 +75,5 @@ def _leave(sentence: str) -> NoReturn:
 
 
 def when_ready(server: Any) -> None:
-    print(f"QueueCTL panel: http://127.0.0.1:{PORT}", flush=True)
+    prefix = os.environ.get("QUEUECTL_PREFIX", "").strip().rstrip("/")
+    print(f"QueueCTL panel: http://127.0.0.1:{PORT}{prefix}", flush=True)

@@ -1,4 +1,5 @@
 // What the server cannot do: hold polls while the reader is busy, keep times moving, show toasts and dialogs.
+// The keys are in keys.js.
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -67,10 +68,20 @@ function span(ms, parts = 2) {
   return `${first} ${Math.floor((s % length) / less)} ${name}`;
 }
 
+const HOUR = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const DAY = { day: "numeric", month: "short", year: "numeric" };
+
 function clock(then, now) {
-  const time = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-  if (then.toDateString() === now.toDateString()) return then.toLocaleTimeString("en-GB", { ...time, second: "2-digit" });
-  return then.toLocaleString("en-GB", { ...time, day: "numeric", month: "short", year: "numeric" });
+  const utc = document.documentElement.dataset.zone === "utc";
+  const zone = utc ? { timeZone: "UTC" } : {};
+  const day = (instant) => instant.toLocaleDateString("en-GB", { ...DAY, ...zone });
+  const shown = day(then) === day(now) ? { ...HOUR, second: "2-digit" } : { ...HOUR, ...DAY };
+  return then.toLocaleString("en-GB", { ...shown, ...zone }) + (utc ? " UTC" : "");
+}
+
+// What a pointer sees: the instant here and in UTC (which the server wrote).
+function both(at) {
+  return new Date(at).toLocaleString("en-GB", { ...HOUR, ...DAY, second: "2-digit", timeZoneName: "short" });
 }
 
 const SHOWS = {
@@ -86,6 +97,7 @@ function tick() {
   document.querySelectorAll("time[data-shows]").forEach((time) => {
     const words = SHOWS[time.dataset.shows](Number(time.dataset.at), now);
     if (time.textContent !== words) time.textContent = words;
+    if (!time.title.includes("\n")) time.title = `${both(Number(time.dataset.at))}\n${time.title}`;
   });
 }
 
@@ -107,26 +119,48 @@ document.addEventListener("htmx:oobAfterSwap", ({ detail }) => {
 
 // --- toasts, dialogs, theme
 
-function toast({ text, kind }) {
-  const note = document.createElement("p");
-  const close = document.createElement("button");
-  note.className = "toast";
+function toast({ text, kind, undo }) {
+  const note = $("#toast").content.firstElementChild.cloneNode(true);
+  const leave = () => {
+    if (document.hidden || note.matches(":hover, :focus-within")) setTimeout(leave, 3000);
+    else note.remove();
+  };
   note.dataset.kind = kind;
-  note.textContent = text;
-  close.type = "button";
-  close.setAttribute("aria-label", "Dismiss");
-  close.textContent = "×";
-  close.addEventListener("click", () => note.remove());
-  note.append(close);
+  $(".toast-text", note).textContent = text;
+  if (undo) offer(undo, $(".undo", note));
+  note.addEventListener("click", ({ target }) => target.matches(".toast-close") && note.remove());
   $("#toasts").append(note);
-  setTimeout(() => note.remove(), 8000);
+  window.htmx?.process(note);
+  setTimeout(leave, undo || kind === "bad" ? 20000 : 8000);
 }
 
-document.addEventListener("toast", (event) => event.target.matches("[data-poll]") || toast(event.detail));
+function offer({ label, url, fields, target }, form) {
+  for (const [name, value] of Object.entries(fields)) {
+    form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+  }
+  form.hidden = false;
+  form.action = url;
+  form.setAttribute("hx-post", url);
+  form.setAttribute("hx-swap", target ? "outerHTML" : "none");
+  if (target) form.setAttribute("hx-target", `#${target}`);
+  $("button", form).textContent = label;
+  form.addEventListener("htmx:afterRequest", () => form.closest(".toast").remove());
+}
+
+document.addEventListener("toast", ({ target, detail }) => {
+  if (target.matches("[data-poll]")) return;
+  if (detail.kind === "bad") $("#dialog").close();
+  toast(detail);
+});
 document.addEventListener("changed", () => $("#dialog").close());
-document.addEventListener("theme", ({ detail }) => {
-  document.documentElement.dataset.theme = detail.name;
-  document.querySelectorAll(".themes button").forEach((b) => b.setAttribute("aria-pressed", b.value === detail.name));
+document.addEventListener("prefer", ({ detail }) => {
+  document.documentElement.dataset[detail.name] = detail.choice;
+  document.querySelectorAll(`[data-preference=${detail.name}]`).forEach((b) => b.setAttribute("aria-pressed", b.value === detail.choice));
+  tick();
+});
+document.addEventListener("signals", ({ detail }) => {
+  document.title = detail.title;
+  $("#icon").href = detail.icon;
 });
 document.addEventListener("click", (event) => {
   const dialog = event.target.closest("dialog");

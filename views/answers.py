@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flask import Response, flash, redirect, render_template, request, url_for
 from htmx_flask import make_response
 
-from engine import queries
+from views import signals
+
+
+class Undo(NamedTuple):
+    """The way back from an action: a button with `label`, which posts `fields` to `url`.
+
+    target: the id of the piece that the answer replaces; None when the page refreshes itself.
+    """
+
+    label: str
+    url: str
+    fields: dict[str, str]
+    target: str | None = None
 
 
 def wants_piece() -> bool:
@@ -26,7 +38,7 @@ def is_shown(path: str) -> bool:
 
 def page(template: str, **context: Any) -> str:
     """A page that does not change by itself."""
-    return render_template(template, dead=queries.counts()["dead"], **context)
+    return render_template(template, **signals.look(), **context)
 
 
 def live(whole: str, piece: str, shows: dict[str, Any], asks: dict[str, Any] | None = None, **fixed: Any) -> Any:
@@ -35,33 +47,40 @@ def live(whole: str, piece: str, shows: dict[str, Any], asks: dict[str, Any] | N
     shows: all that can change in the piece, as plain values. asks: what its next poll shall say besides.
     fixed: what the page around it needs.
     """
-    shows = {**shows, "dead": queries.counts()["dead"]}
+    shows = {**shows, **signals.look()}
     version = _version(shows)
     if wants_piece() and request.args.get("v") == version:
         return "", 204
     context = {**shows, **fixed, "poll_url": _poll_url({"v": version, **(asks or {})})}
     if not wants_piece():
         return render_template(whole, **context)
-    return render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
+    text = render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
+    return make_response(text, trigger=signals.event(whole, context))
 
 
-def done(sentence: str, leave: str | None = None) -> Response:
+def done(sentence: str, leave: str | None = None, undo: Undo | None = None) -> Response:
     """The action is done; say so. htmx shows a toast and refreshes what it shows; a plain form goes back.
 
     leave: where to go because the page that asked is no longer the right one.
+    undo: the way back, offered beside the sentence.
     """
     if leave is not None or not request.htmx:  # type: ignore[attr-defined]
-        flash(sentence)
+        say_next(sentence, undo)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect(leave or back(url_for(f"{request.blueprint}.index")), 303)  # type: ignore[return-value]
     if leave is not None:
         return make_response("", 204, redirect=leave)
-    return make_response("", 204, trigger=toast(sentence) | {"changed": True})
+    return make_response("", 204, trigger=toast(sentence, undo=undo) | {"changed": True})
 
 
-def toast(sentence: str, kind: str = "good") -> dict[str, Any]:
+def say_next(sentence: str, undo: Undo | None = None) -> None:
+    """Say it on the page that comes next."""
+    flash({"text": sentence, "undo": undo._asdict() if undo else None})  # type: ignore[arg-type]
+
+
+def toast(sentence: str, kind: str = "good", undo: Undo | None = None) -> dict[str, Any]:
     """The event that makes app.js show a toast."""
-    return {"toast": {"text": sentence[:500], "kind": kind}}
+    return {"toast": {"text": sentence[:500], "kind": kind, "undo": undo._asdict() if undo else None}}
 
 
 def refuse(sentence: str, status: int) -> Response:
@@ -74,17 +93,22 @@ def refuse(sentence: str, status: int) -> Response:
 def confirm(**words: Any) -> str:
     """Ask before an action that cannot be taken back: a dialog for htmx, else a page. The POST goes to this URL."""
     if wants_piece():
-        return render_template("_confirm.html", action=request.path, **words)
-    return page("confirm.html", action=request.path, **words)
+        return render_template("_confirm.html", action=_here(), **words)
+    return page("confirm.html", action=_here(), **words)
 
 
 def back(otherwise: str) -> str:
     """The page of ours that the form was on; `otherwise` when it does not say, or when it is the form's own page."""
     came_from = urlsplit(request.referrer or "")
     ours = came_from.netloc == request.host and came_from.path.startswith("/") and not came_from.path.startswith("//")
-    if not ours or came_from.path == request.path:
+    if not ours or came_from.path == _here():
         return otherwise
     return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+
+
+def _here() -> str:
+    """The path asked for, as the browser knows it."""
+    return request.script_root + request.path
 
 
 def _version(shows: dict[str, Any]) -> str:

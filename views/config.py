@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from htmx_flask import make_response
 
 from engine import config
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, NotFound
 from views import answers
 
 bp = Blueprint("config", __name__, url_prefix="/config")
@@ -22,23 +22,33 @@ def index() -> str:
 @bp.post("/<key>")
 def change(key: str) -> Any:
     text = request.form.get("value", "")
+    undo = _way_back(key)
     try:
         value = config.set(key, text)
     except InvalidInput as error:
         return _refused(key, text, str(error))
-    return _changed(key, f"{key} is {_shown(value)} now.")
+    return _changed(key, f"{key} is {_shown(value)} now.", undo)
 
 
 @bp.post("/<key>/reset")
 def reset(key: str) -> Any:
-    return _changed(key, f"{key} is back to its default, {_shown(config.reset(key))}.")
+    undo = _way_back(key)
+    return _changed(key, f"{key} is back to its default, {_shown(config.reset(key))}.", undo)
 
 
-def _changed(key: str, sentence: str) -> Any:
+def _way_back(key: str) -> answers.Undo:
+    """Set the value that it has now, or reset it when that is the default because nothing was set."""
+    setting = _setting(key)
+    if setting["changed_at"] is None:
+        return answers.Undo("Undo", url_for("config.reset", key=key), {}, setting["name"])
+    return answers.Undo("Undo", url_for("config.change", key=key), {"value": str(config.get(key))}, setting["name"])
+
+
+def _changed(key: str, sentence: str, undo: answers.Undo) -> Any:
     if answers.wants_piece():
         row = render_template("config/_setting.html", setting=_setting(key))
-        return make_response(row, trigger=answers.toast(sentence))
-    flash(sentence)
+        return make_response(row, trigger=answers.toast(sentence, undo=undo))
+    answers.say_next(sentence, undo)
     return redirect(url_for("config.index", _anchor=key), 303)
 
 
@@ -51,7 +61,11 @@ def _refused(key: str, text: str, sentence: str) -> Any:
 
 
 def _setting(key: str) -> dict[str, Any]:
-    return next(setting for setting in _settings() if setting["name"] == key.replace("-", "_"))
+    name = key.replace("-", "_")
+    try:
+        return next(setting for setting in _settings() if setting["name"] == name)
+    except StopIteration:
+        raise NotFound(f"There is no setting {key[:64]!r}.") from None
 
 
 def _settings() -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, request, url_for
 
 from engine import dlq, queries
 from views import answers, rows, words
@@ -38,6 +38,18 @@ def retry_selected() -> Response:
     if not chosen:
         abort(422, "Select the jobs to retry first.")
     return answers.done(_report(dlq.retry_selected(chosen)))
+
+
+@bp.get("/retry-all")
+def ask_retry_all() -> str:
+    dead = words.plural(queries.counts()["dead"], "dead job")
+    return answers.confirm(
+        title="Retry all dead jobs?",
+        sentence=f"{dead} go back to pending, with all their tries again. Those that die meanwhile go too.",
+        verb=f"Retry {dead}",
+        back=url_for("dlq.index"),
+        destroys=False,
+    )
 
 
 @bp.post("/retry-all")

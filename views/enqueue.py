@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 
 import models
 from engine import config, ids, jobs, queries
@@ -48,7 +48,7 @@ def store() -> Any:
 
 
 def _show(job_id: str, sentence: str) -> Any:
-    flash(f"Job {job_id} {sentence}")
+    answers.say_next(f"Job {job_id} {sentence}")
     return redirect(url_for("jobs.show", job_id=job_id), 303)
 
 

@@ -39,6 +39,18 @@ def start() -> Response:
     return answers.done(f"{words.plural(len(started), 'worker')} will start: {_names(started)}.")
 
 
+@bp.get("/drain")
+def ask_drain_all() -> str:
+    living = words.plural(len(queries.workers()), "worker")
+    return answers.confirm(
+        title="Drain all workers?",
+        sentence=f"{living} finish the job at hand and leave. Nothing that runs is ended; what waits goes on waiting.",
+        verb=f"Drain {living}",
+        back=url_for("workers.index"),
+        destroys=False,
+    )
+
+
 @bp.post("/drain")
 def drain_all() -> Response:
     return answers.done(_draining(workers.drain()))

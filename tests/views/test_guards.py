@@ -100,7 +100,7 @@ def test_a_form_without_its_token_is_refused(app, panel):
 
 
 def test_the_token_may_come_as_a_header(panel):
-    answer = panel.client.post("/theme", data={"theme": "dark"}, headers={"X-CSRFToken": panel.token()})
+    answer = panel.client.post("/preferences/theme", data={"choice": "dark"}, headers={"X-CSRFToken": panel.token()})
     assert answer.status_code == 303
 
 
@@ -133,7 +133,10 @@ def test_looking_changes_nothing(app, panel):
 
 
 def test_cookies_are_for_this_site_alone(panel):
-    session, theme = panel.get("/").headers["Set-Cookie"], panel.post("/theme", theme="dark").headers["Set-Cookie"]
+    session, theme = (
+        panel.get("/").headers["Set-Cookie"],
+        panel.post("/preferences/theme", choice="dark").headers["Set-Cookie"],
+    )
     for cookie in (session, theme):
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie

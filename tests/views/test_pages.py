@@ -190,11 +190,11 @@ def test_no_connection_outlives_its_request(app, panel):
 
 def test_the_theme_is_rendered_by_the_server(panel):
     assert 'data-theme="system"' in panel.get("/").text
-    answer = panel.post("/theme", theme="dark", headers={"Referer": "http://localhost/jobs?state=dead"})
+    answer = panel.post("/preferences/theme", choice="dark", headers={"Referer": "http://localhost/jobs?state=dead"})
     assert answer.status_code == 303
     assert answer.location == "/jobs?state=dead"
     assert 'data-theme="dark"' in panel.get("/").text
-    assert panel.post("/theme", theme="pink").status_code == 422
+    assert panel.post("/preferences/theme", choice="pink").status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -204,11 +204,11 @@ def test_the_theme_is_rendered_by_the_server(panel):
         "http://localhost//evil.example",
         "https://evil.example",
         "garbage",
-        "http://localhost/theme",
+        "http://localhost/preferences/theme",
     ],
 )
 def test_nobody_is_sent_to_another_site(panel, referer):
-    assert panel.post("/theme", theme="dark", headers={"Referer": referer}).location == "/"
+    assert panel.post("/preferences/theme", choice="dark", headers={"Referer": referer}).location == "/"
 
 
 def test_the_overview_warns_only_when_jobs_wait_for_nobody(panel):
