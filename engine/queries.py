@@ -42,6 +42,12 @@ def find(job_id: str) -> Job:
     return job
 
 
+def made_from(job: Job, limit: int = 10) -> list[Job]:
+    """The jobs that were made from this one, the newest first."""
+    copies = Job.select().where(Job.origin == job.id, Job.state != "deleted")
+    return list(copies.order_by(Job.pk.desc()).limit(limit))
+
+
 def attempts(job: Job) -> list[Attempt]:
     """The newest 100 runs of the job, newest first, without their output."""
     query = Attempt.select(*_LIGHT).where(Attempt.job == job.pk).order_by(Attempt.run.desc())

@@ -136,6 +136,7 @@ def test_a_job_made_from_another_has_all_of_it_and_says_so(queue):
     same = ("queue", "priority", "max_retries", "timeout_sec", "cwd", "env", "tags")
     assert [one[name] for name in same] == [other[name] for name in same]
     assert (one["origin"], other["origin"], other["command"]) == (None, "old", "echo new")
+    assert [job.id for job in queries.made_from(queue.job("old"))] == [new]
 
 
 def test_every_field_that_can_be_enqueued_is_in_the_payload_of_a_job(queue):
