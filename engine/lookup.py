@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine import queries
-from models import STATES, Job
+from models import Job
 
 _LONGEST_ID = 128
 _LAST = "\U0010ffff"  # sorts after every character that an id may go on with
@@ -14,7 +14,8 @@ def jobs(beginning: str, limit: int = 8) -> list[Job]:
     if not beginning or len(beginning) > _LONGEST_ID or not _is_storable(beginning):
         return []
     begins = (Job.id >= beginning) & (Job.id < beginning + _LAST)
-    return list(Job.select().where(begins, Job.state.in_(STATES)).order_by(Job.id).limit(limit))
+    # Not "state IN (...)": SQLite would rather walk through all jobs of those states.
+    return list(Job.select().where(begins, Job.state != "deleted").order_by(Job.id).limit(limit))
 
 
 def queues(part: str, limit: int = 5) -> list[str]:

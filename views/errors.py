@@ -21,6 +21,7 @@ TITLES = {
     409: "That is not possible now",
     413: "That is too much at once",
     422: "That cannot be stored",
+    429: "That was too often",
     500: "Something broke on our side",
     503: "The database cannot be used now",
 }
@@ -29,6 +30,7 @@ SENTENCES = {
     403: "Nothing was done.",
     404: "The address is wrong, or what it named was deleted.",
     405: "This address does not take that kind of request.",
+    429: "Wait a moment, then try again.",
     413: "A form may carry at most 1 MB; put what is larger in a file and name the file.",
 }
 
@@ -76,5 +78,16 @@ def _say(status: int, sentence: str) -> Any:
     if request.htmx:  # type: ignore[attr-defined]
         return answers.refuse(sentence, status)
     title = TITLES.get(status, "That did not work")
-    page = render_template("errors/show.html", status=status, title=title, sentence=sentence)
-    return current_app.make_response((page, status))
+    again = request.full_path.rstrip("?") if request.method == "GET" and status >= 500 else None
+    page = render_template(
+        "errors/show.html",
+        status=status,
+        title=title,
+        sentence=sentence,
+        again=again and request.script_root + again,
+        alarming=status >= 500,
+    )
+    answer = current_app.make_response((page, status))
+    if status == 503:
+        answer.headers["Retry-After"] = "5"
+    return answer
