@@ -2,8 +2,8 @@
 
 Two panels as they are shipped (two gunicorn workers), one for each database. In alternating rounds workers drain one of
 them and one client asks for each page, and for each piece as htmx polls it, again and again on one connection. What is
-measured is the time until the whole answer is here, client and connection included. Some jobs are fed before each
-round so that the workers have enough to do, the same in both.
+measured is the time until the whole answer is here, client and connection included. Before each round some jobs are
+enqueued, and during it as many as were finished, so that the workers always have enough to do.
 
 Then on the large one: workers drain with and without 200 tabs. A tab polls every two seconds as the pages do.
 """
@@ -24,7 +24,7 @@ from benchmarks import filling, place, site
 from benchmarks.figures import Figure, alternating, interleaved, quantile, ratios
 from models import Job
 
-FED = 5_000  # jobs, before each round
+FED = 5_000  # jobs, before each round: more than the workers finish between two looks at them
 POLLED = ("/", "/jobs", "/dlq", "/workers")
 
 
@@ -32,7 +32,7 @@ class Sizes(NamedTuple):
     many: int = 1_000_000
     few: int = 10_000
     rounds: int = 3
-    requests: int = 60  # of each page, in a round
+    requests: int = 30  # of each page, in a round
     workers: int = 2
     tabs: int = 200
     seconds: float = 8.0  # with the tabs, in a round
@@ -70,20 +70,24 @@ def _took(ports: dict[Path, int], sizes: Sizes) -> dict[Path, Took]:
         with place.queue(path) as queue:
             queue.fill(FED)
             with queue.working(sizes.workers):
-                _ask_for_all(ports[path], sizes.requests, found[path])
+                _ask_for_all(queue, ports[path], sizes.requests, found[path])
     return found
 
 
-def _ask_for_all(port: int, requests: int, found: Took) -> None:
+def _ask_for_all(queue: place.Queue, port: int, requests: int, found: Took) -> None:
     client = site.Client(port)
     asks = _asks()
     for ask in asks.values():  # a first look at each, not counted
         client.get(*ask)
+    completed = queue.completed()
     for _ in range(requests):
         for name, ask in asks.items():
             began = time.perf_counter()
             client.get(*ask)
             found.setdefault(name, []).append((time.perf_counter() - began) * 1000)
+        now_completed = queue.completed()
+        queue.fill(now_completed - completed)
+        completed = now_completed
     client.close()
 
 
