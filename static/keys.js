@@ -2,7 +2,8 @@
 "use strict";
 
 {
-  const dialog = document.querySelector("#dialog");
+  const palette = document.querySelector("#palette");
+  const field = document.querySelector("#palette-field");
   const WRITES = "input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]";
   const ROWS = "main tbody tr, main .lines > li";
   const STEPS = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1 };
@@ -41,15 +42,16 @@
   document.addEventListener("keydown", (event) => {
     const { target, key } = event;
     if (event.defaultPrevented || event.isComposing || event.altKey) return;
+    const open = document.querySelector("dialog[open]");
     if ((event.ctrlKey || event.metaKey) && !event.shiftKey && key.toLowerCase() === "k") {
       event.preventDefault();
-      if (!dialog.open) document.querySelector("#find").click();
-      else if (results()) dialog.close();
-    } else if (target.id === "palette-text" && dialog.open) {
+      if (!open) document.querySelector("#find").click();
+      else if (open === palette) palette.close();
+    } else if (target === field) {
       if (choose(key)) event.preventDefault();
     } else if (target.closest(WRITES)) {
       if (key === "Escape" && !target.value) target.blur();
-    } else if (!event.ctrlKey && !event.metaKey && !dialog.open && document.documentElement.dataset.keys !== "off") {
+    } else if (!event.ctrlKey && !event.metaKey && !open && document.documentElement.dataset.keys !== "off") {
       if (obey(event)) event.preventDefault();
     }
   });
@@ -74,14 +76,22 @@
 
   // --- the palette: a combobox; its results come from the server and may be those of an earlier text
 
-  const results = () => dialog.querySelector("#palette-results");
-  const options = () => [...dialog.querySelectorAll("[role=option]")];
+  const results = () => document.querySelector("#palette-results");
+  const options = () => [...palette.querySelectorAll("[role=option]")];
   const marked = () => options().findIndex((option) => option.getAttribute("aria-selected") === "true");
   let wanted = false; // Enter was pressed before the results of this text had come
 
+  document.querySelector("#find").addEventListener("click", (event) => {
+    if (!window.htmx || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    wanted = false;
+    palette.showModal(); // at once, so that no letter goes anywhere else
+    field.select();
+    window.htmx.trigger(field, "open");
+  });
+
   function mark(at) {
     const all = options();
-    const field = dialog.querySelector("#palette-text");
     all.forEach((option, index) => option.setAttribute("aria-selected", index === at));
     all[at]?.scrollIntoView({ block: "nearest" });
     if (all[at]) field.setAttribute("aria-activedescendant", all[at].id);
@@ -92,20 +102,19 @@
     const all = options();
     if (key in STEPS && key.startsWith("Arrow")) mark((marked() + STEPS[key] + all.length) % all.length);
     else if (key !== "Enter") return false;
-    else if (results().dataset.text !== dialog.querySelector("#palette-text").value.trim()) wanted = true;
+    else if (results().dataset.text !== field.value.trim()) wanted = true;
     else all[marked()]?.click();
     return true;
   }
 
   document.addEventListener("htmx:afterSettle", ({ target }) => {
-    if (target.id !== "palette-results" && !(target === dialog && results())) return;
+    if (target.id !== "palette-results") return;
     mark(0);
-    if (wanted) choose("Enter");
-    wanted = false;
+    if (wanted && results().dataset.text === field.value.trim()) {
+      wanted = false;
+      choose("Enter");
+    }
   });
 
-  dialog.addEventListener("click", ({ target }) => {
-    const entry = target.closest(".found-entry");
-    if (entry && !entry.hasAttribute("hx-get")) dialog.close();
-  });
+  palette.addEventListener("click", ({ target }) => target.closest(".found-entry") && palette.close());
 }

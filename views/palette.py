@@ -37,11 +37,9 @@ class Group(NamedTuple):
 def index() -> str:
     text = request.args.get("q", "").strip()[:200]
     found = {"text": text, "groups": find(text)}
-    if not answers.wants_piece():
-        return answers.page("palette/index.html", **found)
-    is_typing = request.htmx.target == "palette-results"  # type: ignore[attr-defined]
-    piece = "palette/_results.html" if is_typing else "palette/_dialog.html"
-    return render_template(piece, is_typing=is_typing, **found)
+    if answers.wants_piece():
+        return render_template("palette/_results.html", **found)
+    return answers.page("palette/index.html", **found)
 
 
 def find(text: str) -> list[Group]:

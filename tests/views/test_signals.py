@@ -28,7 +28,7 @@ def staffed(panel):
 
 def test_a_quiet_queue_has_a_plain_title_and_icon(staffed):
     add("pending")
-    assert title(staffed.get("/jobs")) == "Jobs – QueueCTL"
+    assert title(staffed.get("/jobs")) == "Jobs \N{EN DASH} QueueCTL"
     assert icon(staffed.get("/jobs")) == "favicon.svg"
 
 
@@ -37,12 +37,12 @@ def test_the_dead_are_counted_in_the_title_of_every_page(staffed):
         add("dead", id=f"one{number}")
     for url in ("/", "/jobs", "/jobs/one0", "/dlq", "/workers", "/config", "/enqueue", "/palette", "/shortcuts"):
         assert title(staffed.get(url)).startswith("(3 dead) "), url
-    assert title(staffed.get("/jobs")) == "(3 dead) Jobs – QueueCTL"
+    assert title(staffed.get("/jobs")) == "(3 dead) Jobs \N{EN DASH} QueueCTL"
 
 
 def test_work_without_workers_is_in_the_title_and_alarms(panel):
     add("pending")
-    assert title(panel.get("/")) == "(no workers) Overview – QueueCTL"
+    assert title(panel.get("/")) == "(no workers) Overview \N{EN DASH} QueueCTL"
     assert icon(panel.get("/")) == "favicon-alarm.svg"
 
 
@@ -63,7 +63,7 @@ def test_the_icon_alarms_until_the_dead_were_looked_at_and_again_when_they_grow(
 def test_a_poll_brings_title_and_icon_along(staffed):
     add("dead", id="one")
     told = json.loads(staffed.piece("/jobs/one").headers["HX-Trigger"])["signals"]
-    assert told["title"] == "(1 dead) one – QueueCTL"
+    assert told["title"] == "(1 dead) one \N{EN DASH} QueueCTL"
     assert told["icon"].endswith("/favicon-alarm.svg")
     assert staffed.get(told["icon"]).status_code == 200
 

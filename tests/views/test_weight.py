@@ -13,7 +13,7 @@ MOST = 60_000
 
 def weight(panel, url: str) -> int:
     page = panel.get(url)
-    assets = {address for address in re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)}
+    assets = set(re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text))
     packed = [panel.get(address, **{"Accept-Encoding": "gzip"}).data for address in assets]
     return len(gzip.compress(page.data)) + sum(map(len, packed))
 
