@@ -18,13 +18,21 @@ from typing import Any
 
 import click
 
-from cli import operations, printing, steering
-from cli.options import Seconds, complete_ids, connect, example, job_id_argument, json_option
+from cli import operations, printing, queues, settings, steering
+from cli.options import (
+    FINAL,
+    Group,
+    Seconds,
+    complete_ids,
+    connect,
+    example,
+    filter_options,
+    job_id_argument,
+    json_option,
+)
 from engine.errors import InvalidInput, QueueError
 
 VERSION = "0.1.0"
-STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
-FINAL = ("completed", "dead", "cancelled")
 _BATCH = 1000
 _COMPLETE = "_QUEUECTL_COMPLETE"
 
@@ -90,14 +98,7 @@ def _complain(sentence: str, code: int) -> int:
     return code
 
 
-class _Group(click.Group):
-    """Lists its commands in the order they are written here, the order of a job's life."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=example("enqueue 'echo hi'"))
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=example("enqueue 'echo hi'"))
 @click.option("--db", metavar="PATH", help="The database. Default: env QUEUECTL_DB, else queue.db beside the program.")
 @click.version_option(VERSION, prog_name="queuectl")
 def cli(db: str | None) -> None:
@@ -111,18 +112,13 @@ def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: st
     return [worker["id"] for worker in queries.workers() if worker["id"].startswith(incomplete)]
 
 
-def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    from engine.config import KEYS
-
-    return [name for name in KEYS if name.startswith(incomplete)]
-
-
 # --- jobs
 
 
 @cli.command(epilog=example('enqueue \'{"id": "job1", "command": "echo Hello World", "max_retries": 3}\''))
 @click.argument("payload", nargs=-1, metavar="[JSON | COMMAND | -- PROGRAM ARG...]")
 @click.option("--file", "path", metavar="FILE", help="Take the jobs from a file of JSON or JSON lines; - is stdin.")
+@click.option("--from", "origin", metavar="ID", help="A job like that one; what else is given replaces what it has.")
 @click.option("--id", "job_id", help="The job's id; made up when left out.")
 @click.option("--priority", type=int, help="-100 to 100; higher runs first. Default 0.")
 @click.option("--queue", help="The queue it waits in.")
@@ -132,11 +128,11 @@ def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option("--cwd", help="The folder it runs in.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
-def enqueue(payload: tuple[str, ...], path: str | None, **flags: Any) -> None:
+def enqueue(payload: tuple[str, ...], path: str | None, origin: str | None, **flags: Any) -> None:
     """Store a job, or many from a file."""
-    if bool(payload) == bool(path):
+    if (path and (payload or origin)) or not (path or payload or origin):
         raise click.UsageError("Give a job or --file, one of the two.")
-    found = list(_from_file(path) if path else _from_words(payload))
+    found = list(_from_file(path) if path else _from_job(origin, payload) if origin else _from_words(payload))
     if not found:
         raise InvalidInput(f"There is no job in {_name(path or '')}; write one JSON object a line.")
     given = _given(flags)
@@ -144,7 +140,17 @@ def enqueue(payload: tuple[str, ...], path: str | None, **flags: Any) -> None:
     if len(jobs) > 1 and "id" in given:
         raise click.UsageError("--id names one job; there are many here.")
     _check(jobs)
-    _store([job for _, job in jobs], told=len(jobs) == 1)
+    _store([job for _, job in jobs], origin, told=len(jobs) == 1)
+
+
+def _from_job(job_id: str, words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A job like that one, with what the words say in its place."""
+    from engine import queries
+    from engine.jobs import payload_of
+
+    connect()
+    job = payload_of(queries.find(job_id))
+    yield "", job | (next(_from_words(words))[1] if words else {})
 
 
 def _from_words(words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -252,14 +258,14 @@ def _check(jobs: list[tuple[str, dict[str, Any]]]) -> None:
         seen[job_id] = label
 
 
-def _store(jobs: list[dict[str, Any]], told: bool) -> None:
+def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:
     from engine.jobs import enqueue_many
 
     connect()
     stored = 0
     try:
         for batch in _with_progress([jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]):
-            job_ids = enqueue_many(batch)
+            job_ids = enqueue_many(batch, origin)
             stored += len(batch)
             click.echo("\n".join(f"Enqueued {job_id}" for job_id in job_ids))
     except (QueueError, OSError, KeyboardInterrupt) as error:
@@ -284,32 +290,37 @@ def _with_progress(batches: list[Any]) -> Iterable[Any]:
 
 
 @cli.command("list", epilog=example("list --state pending"))
-@click.option("--state", type=click.Choice(STATES), help="Only jobs in this state.")
-@click.option("--queue", help="Only jobs of this queue.")
-@click.option("--tag", help="Only jobs with this tag.")
-@click.option("--text", help="Only jobs with this text in the id or the command.")
+@filter_options
+@click.option("--view", help="Only jobs that a saved view shows.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many. Default: all as JSON, 50 in a table.")
 @json_option
-def list_(state: str | None, limit: int | None, as_json: bool | None, **filters: str | None) -> None:
+def list_(view: str | None, limit: int | None, as_json: bool | None, **filters: str | None) -> None:
     """List jobs, newest first."""
     from engine import queries
 
     connect()
+    chosen = _of_view(view) | {name: value for name, value in filters.items() if value}
     if printing.wants_json(as_json):
-        printing.show_array(islice(queries.every(state, **filters), limit))
+        printing.show_array(islice(queries.every(**chosen), limit))
     else:
-        rows = list(islice(queries.every(state, **filters), (limit or 50) + 1))
+        rows = list(islice(queries.every(**chosen), (limit or 50) + 1))
         printing.show_jobs(rows[: limit or 50])
         if len(rows) > (limit or 50):
-            total = "" if filters["text"] or filters["tag"] else f" of {_count(state, filters['queue']):,}"
+            total = "" if chosen.keys() & {"text", "tag"} else f" of {_count(chosen):,}"
             click.echo(f"The newest {limit or 50}{total}; --limit shows more, --json all.")
 
 
-def _count(state: str | None, queue: str | None) -> int:
+def _of_view(name: str | None) -> dict[str, str]:
+    from engine import saved_views
+
+    return saved_views.filters_of(name) if name else {}
+
+
+def _count(chosen: dict[str, str]) -> int:
     from engine import queries
 
-    counts = queries.counts(queue)
-    return counts[state] if state else sum(counts.values())
+    counts = queries.counts(chosen.get("queue"))
+    return counts[chosen["state"]] if "state" in chosen else sum(counts.values())
 
 
 @cli.command(epilog=example("show job1"))
@@ -420,39 +431,6 @@ def _verdict(jobs: list[Any]) -> int:
     return 1 if failed else 0
 
 
-@cli.command(epilog=example("retry job1"))
-@job_id_argument
-def retry(job_id: str) -> None:
-    """Put a failed, dead or cancelled job back to pending."""
-    from engine import jobs
-
-    connect()
-    jobs.retry(job_id)
-    click.echo(f"{job_id} is pending again.")
-
-
-@cli.command(epilog=example("cancel job1"))
-@job_id_argument
-def cancel(job_id: str) -> None:
-    """Cancel a job; a running command is stopped."""
-    from engine import jobs
-
-    connect()
-    state = jobs.cancel(job_id)
-    click.echo(f"{job_id} is cancelled." if state == "cancelled" else f"{job_id} is being stopped.")
-
-
-@cli.command(epilog=example("delete job1"))
-@job_id_argument
-def delete(job_id: str) -> None:
-    """Delete a job that is not running, with its history."""
-    from engine import jobs
-
-    connect()
-    jobs.delete(job_id)
-    click.echo(f"{job_id} is deleted.")
-
-
 for command in steering.COMMANDS:
     cli.add_command(command)
 
@@ -460,7 +438,7 @@ for command in steering.COMMANDS:
 # --- the dead letter queue
 
 
-@cli.group(cls=_Group, epilog=example("dlq list"))
+@cli.group(cls=Group, epilog=example("dlq list"))
 def dlq() -> None:
     """The dead letter queue: jobs that failed after their last retry."""
 
@@ -469,9 +447,7 @@ def dlq() -> None:
 @json_option
 def dlq_list(as_json: bool | None) -> None:
     """List the dead jobs."""
-    click.get_current_context().invoke(
-        list_, state="dead", limit=None, as_json=as_json, queue=None, tag=None, text=None
-    )
+    click.get_current_context().invoke(list_, state="dead", limit=None, as_json=as_json, view=None)
 
 
 @dlq.command("retry", epilog=example("dlq retry job1"))
@@ -494,7 +470,7 @@ def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
 # --- workers
 
 
-@cli.group(cls=_Group, epilog=example("worker start --count 3"))
+@cli.group(cls=Group, epilog=example("worker start --count 3"))
 def worker() -> None:
     """Start, drain and stop the worker processes."""
 
@@ -653,58 +629,10 @@ def status(as_json: bool | None) -> None:
         click.echo("A shutdown is asked for: the workers take no other job.")
 
 
-# --- settings
+# --- queues, settings, bad days
 
 
-@cli.group(cls=_Group, epilog=example("config set backoff_base 3"))
-def config() -> None:
-    """The settings."""
-
-
-@config.command("get", epilog=example("config get backoff_base"))
-@click.argument("key", required=False, shell_complete=_complete_keys)
-@json_option
-def config_get(key: str | None, as_json: bool | None) -> None:
-    """Show all settings, or one."""
-    from engine import config as settings
-
-    connect()
-    name = key.replace("-", "_") if key else None
-    found = {name: settings.get(name)} if name else settings.get_all()
-    if printing.wants_json(as_json):
-        printing.show_json(found)
-    else:
-        rows = [(name, str(value), str(settings.KEYS[name].default)) for name, value in found.items()]
-        printing.show_table(
-            ("key", "value", "default", "meaning"), [(*row, settings.KEYS[row[0]].help) for row in rows]
-        )
-
-
-@config.command("set", epilog=example("config set backoff_base 3"), context_settings={"ignore_unknown_options": True})
-@click.argument("key", shell_complete=_complete_keys)
-@click.argument("value")
-def config_set(key: str, value: str) -> None:
-    """Change a setting."""
-    from engine import config as settings
-
-    connect()
-    click.echo(f"{key.replace('-', '_')} = {settings.set(key, value)}")
-
-
-@config.command("reset", epilog=example("config reset backoff_base"))
-@click.argument("key", shell_complete=_complete_keys)
-def config_reset(key: str) -> None:
-    """Go back to a setting's default."""
-    from engine import config as settings
-
-    connect()
-    click.echo(f"{key.replace('-', '_')} = {settings.reset(key)}")
-
-
-# --- bad days
-
-
-for command in operations.COMMANDS:
+for command in (*queues.COMMANDS, settings.config, *operations.COMMANDS):
     cli.add_command(command)
 
 

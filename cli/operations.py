@@ -12,11 +12,9 @@ from typing import Any, BinaryIO
 import click
 
 from cli import printing
-from cli.options import connect, database, example, json_option
+from cli.options import FINAL, STATES, connect, database, example, json_option
 from engine.errors import InvalidInput
 
-STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
-FINAL = ("completed", "dead", "cancelled")
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 

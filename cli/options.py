@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
+FINAL = ("completed", "dead", "cancelled")
+
 
 class Seconds(click.FloatRange):
     """A number of seconds, 0 or more. `nan` is none: it is neither less nor more than any."""
@@ -19,6 +22,25 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Group(click.Group):
+    """Lists its commands in the order they are written, the order of a job's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def filter_options(command: Any) -> Any:
+    """--state, --queue, --tag and --text, as the list of jobs takes them."""
+    for option in (
+        click.option("--text", help="Only jobs with this text in the id or the command."),
+        click.option("--tag", help="Only jobs with this tag."),
+        click.option("--queue", help="Only jobs of this queue."),
+        click.option("--state", type=click.Choice(STATES), help="Only jobs in this state."),
+    ):
+        command = option(command)
+    return command
+
+
 json_option = click.option("--json/--no-json", "as_json", default=None, help="JSON or a table. Default: by terminal.")
 
 
@@ -30,6 +52,17 @@ def example(line: str) -> str:
 def database(ctx: click.Context | None = None) -> str | None:
     """What --db says; None when it is not given."""
     return (ctx or click.get_current_context()).find_root().params.get("db")
+
+
+def actor() -> str:
+    """Who asks, for what is remembered: this Unix user."""
+    import os
+    import pwd
+
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:  # a user without a name, as in containers
+        return f"cli:{os.getuid()}"
 
 
 def connect(ctx: click.Context | None = None) -> Any:

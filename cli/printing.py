@@ -42,7 +42,19 @@ _COLOURS = {
 }
 
 
-_LONG = ("command", "last error", "error", "meaning", "reason", "value", "meaning", "current_job_id")
+_LONG = (
+    "command",
+    "last error",
+    "error",
+    "meaning",
+    "reason",
+    "value",
+    "current_job_id",
+    "scope",
+    "filter",
+    "before",
+    "after",
+)
 
 
 def coloured(state: str) -> Any:
@@ -73,6 +85,16 @@ def _made_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: 
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell).translate(_VISIBLE)) for cell in row))
     return table
+
+
+def show_rows(columns: tuple[str, ...], rows: list[dict[str, Any]], as_json: bool | None, none: str) -> None:
+    """A list as JSON, or as a table of these columns; `none` is said when it is empty."""
+    if wants_json(as_json):
+        show_json(rows)
+    elif not rows:
+        click.echo(none)
+    else:
+        show_table(columns, [tuple(_shown(row[name]) for name in columns) for row in rows])
 
 
 def show_jobs(jobs: list[dict[str, Any]]) -> None:

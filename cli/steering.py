@@ -1,10 +1,105 @@
-"""The commands that steer one job and are not in `queuectl.py`."""
+"""The commands that steer jobs: one, several, or all that match a filter."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
-from cli.options import connect, example, job_id_argument
+from cli import printing
+from cli.options import actor, complete_ids, connect, example, filter_options, job_id_argument, json_option
+
+_DONE = {
+    "retry": "pending again",
+    "cancel": "cancelled or being stopped",
+    "delete": "deleted",
+    "priority": "given the priority",
+    "undelete": "back",
+    "unretry": "as before the retry",
+}
+_ONE_OR_MANY = "Give the ids of the jobs, or --all with --state, --queue, --tag or --text."
+
+
+def _one_or_many(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a command takes that is for the named jobs, or with --all for those that match."""
+    named = click.argument("job_ids", metavar="[ID...]", nargs=-1, shell_complete=complete_ids)
+    every = click.option("--all", "every", is_flag=True, help="All jobs that match, in batches; it can be interrupted.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+    return named(every(filter_options(as_json(command))))
+
+
+def _is_one(job_ids: tuple[str, ...], every: bool, as_json: bool, filters: dict[str, str | None]) -> bool:
+    """Whether it is about one job, told in a sentence. Raises UsageError for ids and filters together, or neither."""
+    if bool(job_ids) == every or (job_ids and any(filters.values())):
+        raise click.UsageError(_ONE_OR_MANY)
+    return len(job_ids) == 1 and not as_json
+
+
+def _bulk(
+    verb: str, job_ids: tuple[str, ...], as_json: bool, filters: dict[str, str | None], argument: Any = None
+) -> int:
+    """Do it to many and report; the exit status: 1 when a job that was named could not be."""
+    from engine import operations
+
+    connect()
+    scope: dict[str, Any] = {"ids": job_ids} if job_ids else {"filters": filters}
+    operation = _run(operations.begin(verb, actor=actor(), argument=argument, **scope).pk)
+    _report(operation, as_json)
+    return int(operation.failed > 0 or (bool(job_ids) and operation.skipped > 0))
+
+
+def _run(pk: int) -> Any:
+    from engine import operations
+
+    try:
+        return operations.run(pk)
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted; a supervisor goes on with operation {pk}. See 'queuectl operations'.", err=True)
+        raise click.exceptions.Exit(130) from None
+
+
+def _report(operation: Any, as_json: bool) -> None:
+    from engine import operations
+    from engine.wording import plural
+
+    if as_json:
+        printing.show_json(operations.as_json(operation))
+        return
+    said = f"{plural(operation.done, 'job')} {'is' if operation.done == 1 else 'are'} {_DONE[operation.verb]}"
+    if operation.argument is not None:
+        said += f" {operation.argument}"
+    if operation.skipped:
+        said += f"; {operation.skipped:,} skipped, their state did not allow it"
+    if operation.failed:
+        said += f"; {operation.failed:,} failed: {operation.error.rstrip('.')}"
+    click.echo(f"{said}.")
+    if operation.done and operations.can_be_undone(operation):
+        click.echo(f"'queuectl undo {operation.pk}' takes it back.")
+
+
+@click.command(epilog=example("retry job1"))
+@_one_or_many
+def retry(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: str | None) -> int:
+    """Put failed, dead or cancelled jobs back to pending."""
+    from engine import jobs
+
+    if not _is_one(job_ids, every, as_json, filters):
+        return _bulk("retry", job_ids, as_json, filters)
+    connect()
+    jobs.retry(job_ids[0])
+    click.echo(f"{job_ids[0]} is pending again.")
+    return 0
+
+
+@click.command(epilog=example("unretry job1"))
+@job_id_argument
+def unretry(job_id: str) -> None:
+    """Withdraw a retry, until a worker has taken the job."""
+    from engine import jobs
+
+    connect()
+    click.echo(f"{job_id} is {jobs.unretry(job_id)} again.")
 
 
 @click.command("run-now", epilog=example("run-now job1"))
@@ -18,4 +113,105 @@ def run_now(job_id: str) -> None:
     click.echo(f"{job_id} is due now.")
 
 
-COMMANDS = (run_now,)
+@click.command(epilog=example("cancel job1"))
+@_one_or_many
+def cancel(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: str | None) -> int:
+    """Cancel jobs; a running command is stopped."""
+    from engine import jobs
+
+    if not _is_one(job_ids, every, as_json, filters):
+        return _bulk("cancel", job_ids, as_json, filters)
+    connect()
+    state = jobs.cancel(job_ids[0])
+    click.echo(f"{job_ids[0]} is cancelled." if state == "cancelled" else f"{job_ids[0]} is being stopped.")
+    return 0
+
+
+@click.command(epilog=example("priority job1 --to 5"))
+@_one_or_many
+@click.option("--to", "priority", type=int, required=True, help="-100 to 100; higher runs first.")
+def priority(job_ids: tuple[str, ...], every: bool, as_json: bool, priority: int, **filters: str | None) -> int:
+    """Give waiting jobs another priority."""
+    from engine import jobs
+
+    if not _is_one(job_ids, every, as_json, filters):
+        return _bulk("priority", job_ids, as_json, filters, priority)
+    connect()
+    click.echo(f"{job_ids[0]} has the priority {jobs.set_priority(job_ids[0], priority)}.")
+    return 0
+
+
+@click.command(epilog=example("delete job1"))
+@_one_or_many
+def delete(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: str | None) -> int:
+    """Delete jobs that are not running, with their history; for a while they can be brought back."""
+    from engine import jobs
+
+    if not _is_one(job_ids, every, as_json, filters):
+        return _bulk("delete", job_ids, as_json, filters)
+    connect()
+    jobs.delete(job_ids[0])
+    click.echo(f"{job_ids[0]} is deleted. 'queuectl undelete {job_ids[0]}' brings it back.")
+    return 0
+
+
+@click.command(epilog=example("undelete job1"))
+@click.argument("token", metavar="ID")
+def undelete(token: str) -> None:
+    """Bring a deleted job back as it was, by its id or by its token in the trash."""
+    from engine import jobs
+
+    connect()
+    job_id = jobs.undelete(token)
+    click.echo(f"{job_id} is {jobs.state_of(job_id)} again.")
+
+
+@click.command(epilog=example("trash"))
+@json_option
+def trash(as_json: bool | None) -> None:
+    """List the deleted jobs that can still be brought back, the last deleted first."""
+    from engine import trash as lying
+
+    connect()
+    rows = [row.as_json() for row in lying.listed(1000)]
+    printing.show_rows(("token", "id", "state", "command", "until"), rows, as_json, "The trash is empty.")
+
+
+@click.command(epilog=example("operations"))
+@json_option
+def operations(as_json: bool | None) -> None:
+    """List what was done to many jobs at once, by whom and how far it has come, the newest first."""
+    from engine import operations as bulk
+
+    connect()
+    rows = [bulk.as_json(row) for row in bulk.recent()]
+    if not printing.wants_json(as_json):
+        rows = [row | {"scope": _in_words(row["scope"])} for row in rows]
+    columns = ("id", "verb", "scope", "state", "done", "skipped", "failed", "actor")
+    printing.show_rows(columns, rows, as_json, "Nothing was done to many jobs at once.")
+
+
+def _in_words(scope: dict[str, Any]) -> str:
+    from engine.wording import plural
+
+    if "ids" in scope:
+        return plural(len(scope["ids"]), "id")
+    if "operation" in scope:
+        return f"operation {scope['operation']}"
+    return " ".join(f"{name}={value}" for name, value in scope["filter"].items()) or "all"
+
+
+@click.command(epilog=example("undo 7"))
+@click.argument("number", metavar="OPERATION", type=click.IntRange(1))
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def undo(number: int, as_json: bool) -> int:
+    """Take back a delete or a retry of many jobs, where it can be still."""
+    from engine import operations as bulk
+
+    connect()
+    operation = _run(bulk.undo(number, actor=actor()).pk)
+    _report(operation, as_json)
+    return int(operation.failed > 0)
+
+
+COMMANDS = (retry, unretry, run_now, cancel, priority, delete, undelete, trash, operations, undo)

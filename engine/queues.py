@@ -39,7 +39,7 @@ class Standing(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """As scripts see it; `oldest_due_sec` is the age of the job that is due the longest."""
-        oldest = None if self.due_since is None else max(0, models.now_ms() - self.due_since) / 1000
+        oldest = None if self.due_since is None else max(0, models.now_ms() - self.due_since) // 1000
         return {
             "name": self.name,
             "paused": self.paused,

@@ -16,7 +16,7 @@ MOST = 100
 _LONGEST_NAME = 64
 
 
-def save(name: str, filters: Mapping[str, str | None], *, actor: str) -> View:
+def keep(name: str, filters: Mapping[str, str | None], *, actor: str) -> View:
     """Keep the filters under the name, in the place of what had it. Raises InvalidInput."""
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():

@@ -33,6 +33,7 @@ from engine.jobs.steering import (
     retry_dead,
     run_now,
     set_priority,
+    state_of,
     unretry,
 )
 from engine.jobs.trash import DELETABLE, delete, purge, undelete
@@ -67,6 +68,7 @@ __all__ = [
     "run_now",
     "set_priority",
     "show_output",
+    "state_of",
     "take_in",
     "undelete",
     "unretry",

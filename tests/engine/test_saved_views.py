@@ -12,16 +12,16 @@ from models import View
 def test_a_view_stands_for_its_filters(queue):
     queue.add("one", tags=["a&b=c"], queue="mail")
     queue.add("two")
-    saved_views.save(" the mail ", {"queue": "mail", "tag": "a&b=c", "text": None, "state": ""}, actor="panel")
+    saved_views.keep(" the mail ", {"queue": "mail", "tag": "a&b=c", "text": None, "state": ""}, actor="panel")
     filters = saved_views.filters_of("the mail")
     assert filters == {"queue": "mail", "tag": "a&b=c"}
     assert [job.id for job in queries.page(**filters).jobs] == ["one"]
 
 
 def test_the_views_are_listed_by_name_and_the_last_under_a_name_is_kept(queue):
-    saved_views.save("b", {"state": "dead"}, actor="panel")
-    saved_views.save("a", {"state": "dead"}, actor="panel")
-    saved_views.save("b", {"state": "failed"}, actor="cli:ann")
+    saved_views.keep("b", {"state": "dead"}, actor="panel")
+    saved_views.keep("a", {"state": "dead"}, actor="panel")
+    saved_views.keep("b", {"state": "failed"}, actor="cli:ann")
     assert [(row.name, row.query, row.actor) for row in saved_views.every()] == [
         ("a", "state=dead", "panel"),
         ("b", "state=failed", "cli:ann"),
@@ -29,7 +29,7 @@ def test_the_views_are_listed_by_name_and_the_last_under_a_name_is_kept(queue):
 
 
 def test_a_view_is_deleted(queue):
-    saved_views.save("a", {"state": "dead"}, actor="panel")
+    saved_views.keep("a", {"state": "dead"}, actor="panel")
     saved_views.delete("a")
     assert saved_views.every() == []
     for ask in (saved_views.delete, saved_views.filters_of):
@@ -51,13 +51,13 @@ def test_a_view_is_deleted(queue):
 )
 def test_what_is_no_view_is_refused(queue, name, filters):
     with pytest.raises(InvalidInput):
-        saved_views.save(name, filters, actor="panel")
+        saved_views.keep(name, filters, actor="panel")
     assert View.select().count() == 0
 
 
 def test_there_are_not_endlessly_many(queue, monkeypatch):
     monkeypatch.setattr(saved_views, "MOST", 2)
     for name in ("a", "b", "a"):
-        saved_views.save(name, {"state": "dead"}, actor="panel")
+        saved_views.keep(name, {"state": "dead"}, actor="panel")
     with pytest.raises(InvalidInput, match="delete one first"):
-        saved_views.save("c", {"state": "dead"}, actor="panel")
+        saved_views.keep("c", {"state": "dead"}, actor="panel")
