@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import models
@@ -199,6 +202,13 @@ def get_all() -> dict[str, Any]:
     """Every key and its value, in the order of KEYS."""
     stored = {key: json.loads(value) for key, value in models.db.execute_sql("SELECT key, value FROM config")}
     return {name: stored.get(name, key.default) for name, key in KEYS.items()}
+
+
+@lru_cache(maxsize=1)
+def of(stored: str) -> Mapping[str, Any]:
+    """Every key and its value, given the JSON object of those that were set (as a claim carries it)."""
+    found = json.loads(stored)
+    return MappingProxyType({name: found.get(name, key.default) for name, key in KEYS.items()})
 
 
 def changed_at() -> dict[str, int]:

@@ -31,16 +31,30 @@ WITH RECURSIVE
   )
 """
 
-# The only statement that hands out work; keep it one statement.
-CLAIM = f"""{_LEVELS}
+# The only statement that hands out work; keep it one statement. It finds the most urgent job, then takes it and up to
+# :reach in all of those that are next in its queue at its priority.
+CLAIM = f"""{_LEVELS},
+  most_urgent (queue, priority) AS (
+    SELECT levels.queue, levels.priority FROM levels JOIN job due ON due.pk = (
+        SELECT j.pk FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority
+           AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk LIMIT 1)
+    ORDER BY levels.priority DESC, due.next_run_at, due.pk LIMIT 1)
 UPDATE job
    SET state = 'processing', run = run + 1, locked_by = :worker, locked_at = :now, updated_at = :now
- WHERE {WAITING} AND pk = (
-   SELECT due.pk FROM levels JOIN job due ON due.pk = (
-       SELECT j.pk FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority
-          AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk LIMIT 1)
-   ORDER BY levels.priority DESC, due.next_run_at, due.pk LIMIT 1)
-RETURNING pk, id, run, attempts, crashes, max_retries, timeout_ms, cwd, env, command
+ WHERE +{WAITING} AND pk IN (
+   SELECT j.pk FROM job j {_BY} WHERE {WAITING} AND (j.queue, j.priority) = (SELECT queue, priority FROM most_urgent)
+      AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk LIMIT :reach)
+RETURNING pk, id, run, attempts, crashes, max_retries, timeout_ms, cwd, env, command,
+          (SELECT json_group_object(key, json(value)) FROM config), next_run_at
+"""
+
+# A run that was never begun leaves no trace: its number is the next one's. Fenced like END.
+PUT_BACK = """
+UPDATE job
+   SET state = CASE WHEN cancel_requested THEN 'cancelled' WHEN attempts > 0 THEN 'failed' ELSE 'pending' END,
+       run = run - 1, finished_at = CASE WHEN cancel_requested THEN :now END,
+       cancel_requested = 0, locked_by = NULL, locked_at = NULL, updated_at = :now
+ WHERE pk = :pk AND run = :run AND locked_by = :worker AND state = 'processing'
 """
 
 # The instant the next waiting job is due, NULL when none waits.

@@ -13,7 +13,8 @@ from contextlib import ExitStack, suppress
 import models
 from engine import config
 from models import Worker, db
-from workers import locks, log, loop, tree
+from workers import hand, locks, log, loop, tree
+from workers.hand import Hand
 from workers.loop import Loop
 
 INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3 to 9 that shell scripts use
@@ -60,7 +61,7 @@ def fork(worker: Worker, folder: str, host: str) -> Child:
             models.disconnect()
             pid = os.fork()
             if pid == 0:
-                _live(worker.id, folder, host, database, theirs, held)
+                _live(worker, folder, host, database, theirs, held)
             unborn.pop_all()
     ours.setblocking(False)
     return Child(worker, pid, ours)
@@ -75,7 +76,7 @@ def _take(path: str, opened: ExitStack) -> int:
     return lock
 
 
-def _live(worker_id: str, folder: str, host: str, database: str, channel: socket.socket, held: list[int]) -> None:
+def _live(worker: Worker, folder: str, host: str, database: str, channel: socket.socket, held: list[int]) -> None:
     """In the new process: drop all that is the supervisor's, work, and never return."""
     code = 1
     try:
@@ -85,16 +86,18 @@ def _live(worker_id: str, folder: str, host: str, database: str, channel: socket
         _, jobs_lock = held
         fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit
         os.close(jobs_lock)
-        tree.adopt_orphans(f"queuectl-{worker_id}")
+        tree.adopt_orphans(f"queuectl-{worker.id}")
         tree.shelter(locks.of_supervisor(folder))
         models.connect(database, durable=False).patience_s = loop.PATIENCE_S
+        limit = hand.LIMIT
         if config.get("durability") == "full":
             db.execute_sql("PRAGMA synchronous = FULL")
-        Loop(worker_id, host, channel).run()
+            limit = 1  # each result is on the disk before the next job begins
+        Loop(worker.id, host, channel, Hand(folder, worker.pk, limit)).run()
         models.disconnect()
         code = 0
     except BaseException:
-        log.say(worker_id, f"fails: {traceback.format_exc()}")
+        log.say(worker.id, f"fails: {traceback.format_exc()}")
     finally:
         os._exit(code)
 

@@ -5,13 +5,15 @@ A job is given back only when the kernel says that no process of its run is aliv
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import models
 from engine import jobs, wakeup
-from models import Job, Worker, db
+from engine.jobs import Claim
+from models import Worker, db
 from workers import locks, log, tree
+from workers.hand import Journal
 
 PATIENCE_S = 5.0  # for processes that do not go at once; then it is tried again later
 
@@ -31,20 +33,27 @@ def bury(
     reason: how it died, in words. clean: it ended as asked. heir: the wish for the worker that takes its place.
     spare: the children of this process that live on.
     """
-    job = Job.select(Job.pk, Job.run).where(Job.state == "processing", Job.locked_by == worker.id).first()
-    if not _clear(worker, job, folder, spare):
+    held = jobs.held_by(worker.id, host)
+    if not _clear(worker, held, folder, spare):
         log.say("supervisor", f"{worker.id}: cannot end the processes of its job; it is not given back yet")
         return False
-    status = "stopped" if clean and job is None else "lost"
+    status = "stopped" if clean and not held else "lost"
+    journal = Journal(folder, worker.pk)
     with db.transaction():
-        if job is not None:
-            jobs.lose(job.pk, job.run, worker.id, host, f"worker {worker.id} died: {reason}")
+        for job in held:
+            if run := journal.end_of(job):
+                jobs.end(run)
+            elif journal.has_begun(job, among=len(held)):
+                jobs.lose(job.pk, job.run, worker.id, host, f"worker {worker.id} died: {reason}")
+            else:
+                jobs.put_back([job])
+        if held:
             wakeup.nudge()
         at = _instant()
         Worker.update(status=status, stopped_at=at, reason=reason).where(Worker.pk == worker.pk).execute()
         if heir is not None:
             Worker.insert(**heir | {"created_at": at}).execute()  # by this instant it is found (control.py)
-    locks.forget(locks.of_worker(folder, worker.pk), locks.of_jobs(folder, worker.pk))
+    locks.forget(*locks.all_of(folder, worker.pk))
     log.say("supervisor", f"{status} {worker.id}: {reason}")
     return True
 
@@ -57,16 +66,16 @@ def _instant() -> int:
     return now
 
 
-def _clear(worker: Worker, job: Job | None, folder: str, spare: Collection[int]) -> bool:
-    """Kill every process of the dead worker's job; True when none is left."""
+def _clear(worker: Worker, held: Sequence[Claim], folder: str, spare: Collection[int]) -> bool:
+    """Kill every process of the dead worker's jobs; True when none is left."""
     path = locks.of_jobs(folder, worker.pk)
     tree.end_children(spare)
-    if job is None and not locks.is_held(path):
+    if not held and not locks.is_held(path):
         return True
-    mark = tree.mark(models.instance(), job.pk, job.run) if job is not None else None
+    marks = {tree.mark(models.instance(), job.pk, job.run) for job in held}
 
     def is_clear() -> bool:
-        found = tree.end_marked(mark) if mark else 0
+        found = tree.end_marked(marks) if marks else 0
         found += tree.end_children(spare)
         if locks.is_held(path):
             found += tree.end_holders(path)

@@ -12,17 +12,18 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 from engine.jobs import Ending
 from engine.output import Output
 from workers import tree
+from workers.stream import Stream
 
 SHELL = "/bin/sh"
 SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
+LINGER_S = 0.02  # a command that runs longer than this keeps others waiting
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
-_CHUNK = 65_536
-_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}  # a command inherits no deafness
 
 _WORDS = {126: "found, but not executable", 127: "command not found"}
 
@@ -50,11 +51,13 @@ def run(
     ears: list[int],
     hear: Callable[[], str | None],
     show: Callable[[Output, Output], None],
+    linger: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run the command to its end and say how it ended.
 
     ears: descriptors to listen on; when one is readable `hear()` is called, and a word it returns stops the
-    command, becoming the outcome. show: called about once a second while the command prints.
+    command, becoming the outcome. show: called about once a second while the command prints. linger: called about
+    once a second from LINGER_S on, as long as the command runs.
     """
     started = time.monotonic()
     try:
@@ -62,53 +65,10 @@ def run(
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
-        running.watch(ears, hear, show)
+        running.watch(ears, hear, show, linger)
         return running.outcome()
     finally:
         running.close()
-
-
-class _Stream:
-    """One output pipe: keeps the first quarter and the last three quarters of `limit` bytes."""
-
-    def __init__(self, fd: int, limit: int):
-        self.fd = fd
-        self.head_limit = limit // 4
-        self.tail_limit = limit - self.head_limit
-        self.head = bytearray()
-        self.tail = bytearray()
-        self.total = 0
-        self.shown = 0
-        self.open = True
-
-    def read(self) -> bool:
-        """Take one chunk; False when there is none now. At the end of the stream `open` becomes False."""
-        try:
-            chunk = os.read(self.fd, _CHUNK)
-        except BlockingIOError:
-            return False
-        if not chunk:
-            self.open = False
-            return False
-        self.total += len(chunk)
-        room = self.head_limit - len(self.head)
-        if room > 0:
-            self.head += chunk[:room]
-            chunk = chunk[room:]
-        self.tail += chunk
-        if len(self.tail) > 2 * self.tail_limit:
-            del self.tail[: -self.tail_limit]
-        return True
-
-    def read_all(self, until: float) -> None:
-        """Take what is there now, but not beyond the monotonic instant `until`: a writer may be as fast as we are."""
-        while self.open and self.read() and time.monotonic() < until:
-            pass
-
-    def output(self) -> Output:
-        tail = self.tail[-self.tail_limit :]
-        kept = bytes(self.head + tail)
-        return Output(kept, self.total, len(self.head) if self.total > len(kept) else None)
 
 
 class _Running:
@@ -120,34 +80,43 @@ class _Running:
         self.word: str | None = None  # why it is being stopped
         self.kill_at = math.inf
         self.show_at = started + SHOW_EVERY_S
+        self.linger_at = started + LINGER_S
         self.timeout_at = started + order.timeout_s if order.timeout_s else math.inf
         self.status = 0
         self.usage: Any = None
         self.pid, out, err = _spawn(order)
-        self.streams = {out: _Stream(out, order.output_bytes), err: _Stream(err, order.output_bytes)}
+        self.streams = {out: Stream(out, order.output_bytes), err: Stream(err, order.output_bytes)}
         self.stdout, self.stderr = self.streams[out], self.streams[err]
         self.exit_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
 
-    def watch(self, ears: list[int], hear: Callable[[], str | None], show: Callable[[Output, Output], None]) -> None:
+    def watch(
+        self,
+        ears: list[int],
+        hear: Callable[[], str | None],
+        show: Callable[[Output, Output], None],
+        linger: Callable[[], None],
+    ) -> None:
         poll = select.poll()
         for fd in (*ears, *self.streams):
             poll.register(fd, select.POLLIN)
         if self.exit_fd is not None:
             poll.register(self.exit_fd, select.POLLIN)
         while True:
-            self._keep_time(show)
-            ready = [fd for fd, _ in poll.poll(self._patience_ms())]
-            for fd in ready:
+            may_have_ended = self.exit_fd is None
+            for fd, _ in poll.poll(self._patience_ms(show, linger)):
                 if fd in self.streams:
                     self._take(fd, poll)
-                elif fd != self.exit_fd:
+                elif fd == self.exit_fd:
+                    may_have_ended = True
+                else:
                     self._obey(hear())
-            if (self.exit_fd is None or self.exit_fd in ready) and self._has_ended():
+            if may_have_ended and self._has_ended():
                 break
         self._let_it_finish_printing()
         self._end_leftovers()
         for stream in self.streams.values():
-            stream.read_all(time.monotonic() + LATE_OUTPUT_S)
+            if stream.open:
+                stream.read_all(time.monotonic() + LATE_OUTPUT_S)
 
     def outcome(self) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status)
@@ -180,14 +149,28 @@ class _Running:
             self.status, self.usage = status, usage
         return bool(pid)
 
-    def _keep_time(self, show: Callable[[Output, Output], None]) -> None:
-        now = time.monotonic()
+    def _patience_ms(self, show: Callable[[Output, Output], None], linger: Callable[[], None]) -> int:
+        """Do what is due by the clock; how long nothing else will be."""
+        while True:
+            now = time.monotonic()
+            until = min(self.timeout_at, self.kill_at, self.show_at, self.linger_at)
+            if until > now:
+                break
+            self._keep_time(now, show, linger)
+        if self.exit_fd is None:
+            until = min(until, now + 0.02)
+        return math.ceil((until - now) * 1000)
+
+    def _keep_time(self, now: float, show: Callable[[Output, Output], None], linger: Callable[[], None]) -> None:
         if now >= self.timeout_at:
             self.timeout_at = math.inf
             self._obey("timeout")
         if now >= self.kill_at:
             self.kill_at = math.inf
             self._signal(signal.SIGKILL)
+        if now >= self.linger_at:
+            self.linger_at = now + SHOW_EVERY_S
+            linger()
         if now >= self.show_at:
             self.show_at = now + SHOW_EVERY_S
             self._show(show)
@@ -197,12 +180,6 @@ class _Running:
             for stream in self.streams.values():
                 stream.shown = stream.total
             show(self.stdout.output(), self.stderr.output())
-
-    def _patience_ms(self) -> int:
-        until = min(self.timeout_at, self.kill_at, self.show_at)
-        if self.exit_fd is None:
-            until = min(until, time.monotonic() + 0.02)
-        return max(0, math.ceil((until - time.monotonic()) * 1000))
 
     def _take(self, fd: int, poll: select.poll) -> None:
         stream = self.streams[fd]
@@ -291,7 +268,7 @@ def _spawn(order: Order) -> tuple[int, int, int]:
             ],
             setsid=True,
             setsigmask=[],
-            setsigdef=_DEFAULT_SIGNALS,
+            setsigdef=_ignored_signals(),  # a command inherits no deafness
         )
     except OSError:
         os.close(out)
@@ -306,6 +283,12 @@ def _spawn(order: Order) -> tuple[int, int, int]:
     os.set_blocking(out, False)
     os.set_blocking(err, False)
     return pid, out, err
+
+
+@cache
+def _ignored_signals() -> list[int]:
+    """The signals that this process ignores, by its own wish or because it was started so."""
+    return [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
 
 def _not_started(order: Order, error: OSError) -> str:

@@ -16,7 +16,7 @@ from workers import locks
 from workers.control import supervisor_lives
 
 _CLOCK_MS = 2000
-_LOCK = re.compile(r"w(\d+)\.(jobs\.)?lock")
+_LOCK = re.compile(r"w(\d+)\.(lock|jobs\.lock|hand)")
 _NAMED = 5  # ids in a sentence
 
 

@@ -68,3 +68,13 @@ def of_worker(folder: str, pk: int) -> str:
 def of_jobs(folder: str, pk: int) -> str:
     """Held by the worker and by every process its jobs start: free means none of them lives."""
     return os.path.join(folder, f"w{pk}.jobs.lock")
+
+
+def of_hand(folder: str, pk: int) -> str:
+    """No lock: what the worker says of the jobs it holds (hand.py)."""
+    return os.path.join(folder, f"w{pk}.hand")
+
+
+def all_of(folder: str, pk: int) -> tuple[str, ...]:
+    """Every file that a worker has in the run folder."""
+    return of_worker(folder, pk), of_jobs(folder, pk), of_hand(folder, pk)

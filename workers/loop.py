@@ -1,4 +1,4 @@
-"""One worker: claim a job, run it, report it and claim the next in the same transaction.
+"""One worker: claim a job, run it, store how it ended and claim the next in the same transaction.
 
 It listens to its supervisor on a socket ("wake", "drain", "stop", "cancel PK RUN") and answers "idle" or "busy"
 when that changes. When the socket closes its supervisor is gone: it finishes its job and leaves.
@@ -11,37 +11,30 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
 
 import models
 from engine import config, jobs
-from engine.errors import StaleClaim, Unavailable
-from engine.jobs import Claim, Ending
+from engine.errors import Unavailable
+from engine.jobs import Claim, Ended, Ending
 from engine.output import Output
 from workers import command, log, tree
 from workers.command import Order, Outcome
+from workers.hand import Hand
 
 PATIENCE_S = 2.0  # for a lock; then a worker looks after its command and its supervisor before it tries again
 _MESSAGE = 128  # bytes; longer than any message
-_Result = TypeVar("_Result")
-_VERBS = {
-    "success": jobs.complete,
-    "failed": jobs.fail,
-    "timeout": lambda held, ending: jobs.fail(held, ending, "timeout"),
-    "cancelled": jobs.cancelled,
-    "released": jobs.release,
-}
 
 
 class Loop:
     """The life of one worker process."""
 
-    def __init__(self, worker_id: str, host: str, channel: socket.socket):
+    def __init__(self, worker_id: str, host: str, channel: socket.socket, hand: Hand):
         self.id = worker_id
         self.host = host
         self.channel = channel
+        self.hand = hand
         self.leaving = False  # take no other job
         self.stopping = False  # end the present one too
         self.orphaned = False
@@ -49,6 +42,7 @@ class Loop:
         self.held: Claim | None = None
         self.trouble = log.Trouble(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
+        self.ears = [channel.fileno(), self.alarm.fileno()]
         self.database = models.db.database
         self.instance = models.instance()
         self.env = _inherited_env()
@@ -56,68 +50,82 @@ class Loop:
     def run(self) -> None:
         """Work until told to leave."""
         self._heed_signals()
-        held = self._next()
-        while held is not None:
-            outcome = self._execute(held)
-            held = self._report(held, outcome) or self._next()
+        while (held := self._next()) is not None:
+            self._execute(held)
 
     # --- jobs
 
     def _next(self) -> Claim | None:
         """The next job, waiting for one as long as it takes; None when it is time to leave."""
         while True:
-            self._listen(0)
-            if self.leaving:
-                return None
-            held = self._claim()
+            held = None if self.leaving else self.hand.next()
             if held is not None:
                 return held
-            if not self.leaving:  # it may have been told to while it waited for the database
+            self._listen(0)
+            self._turn()
+            if self.hand.waiting:
+                self._tell("busy")
+            elif self.leaving:
+                return None
+            else:
                 self._tell("idle")
                 self._listen(None)
 
-    def _claim(self) -> Claim | None:
+    def _turn(self, alone: bool = False) -> None:
+        """Store what ended and claim the next jobs, in one transaction. Waits until what ended is stored.
+
+        alone: nothing is held but the job about to be run; none is claimed.
+        """
+        hand = self.hand
         while True:
+            back = tuple(hand.waiting) if alone or self.leaving else ()
+            reach = 0 if alone or self.leaving or hand.waiting else hand.reach
+            if not (hand.ended or back or reach):
+                return
             try:
-                held = jobs.claim(self.id, self.host)
+                claims, stale = jobs.turn(self.id, self.host, hand.ended, back, reach)
             except Unavailable as error:
                 self._wait_for_database(error)
             else:
-                self.trouble.over()
-                if held is not None:
-                    self._tell("busy")
-                return held
-            if self.leaving:
-                return None
+                self._stored(stale)
+                hand.turn(claims, back)
+                return
 
-    def _execute(self, held: Claim) -> Outcome:
+    def _settle(self) -> None:
+        """Keep nobody waiting for a command that takes its time: store what ended, give back what waits."""
+        if not self.hand:
+            return
+        try:
+            _, stale = jobs.turn(self.id, self.host, self.hand.ended, tuple(self.hand.waiting))
+        except Unavailable as error:  # then after the command
+            self.trouble.say(str(error))
+        else:
+            self._stored(stale)
+            self.hand.clear()
+
+    def _stored(self, stale: list[Claim]) -> None:
+        self.trouble.over()
+        for held in stale:
+            self._log(f"dropped a late result: job {held.id} is no longer held by run {held.run} of {held.worker}")
+
+    def _execute(self, held: Claim) -> None:
+        """Run the job and keep its end, to be stored at once or with others."""
+        held = held._replace(started_at=models.now_ms())
+        if not self.hand.begin(held):
+            self._turn(alone=True)
         self.held = held
         try:
-            order = self._patiently(lambda: self._order(held))
             if self.stopping:
-                return Outcome("released", Ending(error="stopped before it began and given back"))
-            ears = [self.channel.fileno(), self.alarm.fileno()]
-            return command.run(order, ears, self._hear, lambda *output: self._show(held, *output))
+                outcome = Outcome("released", Ending(error="stopped before it began and given back"))
+            else:
+                show = partial(self._show, held)
+                outcome = command.run(self._order(held), self.ears, self._hear, show, self._settle)
         finally:
             self.held = None
-
-    def _report(self, held: Claim, outcome: Outcome) -> Claim | None:
-        """Store how the job ended and, in the same transaction, claim the next one. Waits until it is stored."""
-        self._listen(0)
-
-        def store() -> Claim | None:
-            with models.db.transaction():
-                _VERBS[outcome.word](held, outcome.ending)
-                return None if self.leaving else jobs.claim(self.id, self.host)
-
-        try:
-            return self._patiently(store)
-        except StaleClaim as error:
-            self._log(f"dropped a late result: {error}")
-            return None
+        self.hand.end(Ended(held, *outcome))
 
     def _order(self, held: Claim) -> Order:
-        settings = config.get_all()
+        settings = config.of(held.settings)
         timeout_ms = settings["job_timeout_sec"] * 1000 if held.timeout_ms is None else held.timeout_ms
         env = {
             **self.env,
@@ -143,17 +151,6 @@ class Loop:
             self.trouble.say(str(error))
         else:
             self.trouble.over()
-
-    def _patiently(self, act: Callable[[], _Result]) -> _Result:
-        """What `act` returns, however long the database cannot be used until then."""
-        while True:
-            try:
-                result = act()
-            except Unavailable as error:
-                self._wait_for_database(error)
-            else:
-                self.trouble.over()
-                return result
 
     def _wait_for_database(self, error: Unavailable) -> None:
         """Nothing is lost while the worker lives: say it, wait a second, try again."""
@@ -204,6 +201,8 @@ class Loop:
                 self.leaving = self.stopping = True
             case ["cancel", pk, run] if self.held and (self.held.pk, self.held.run) == (int(pk), int(run)):
                 return "cancelled"
+            case ["cancel", *_]:
+                self._settle()  # it may be one of those that wait
         return None
 
     def _heed(self, number: int) -> str | None:

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 
 MARK = "QUEUECTL_RUN"
@@ -56,10 +56,10 @@ def end_children(spare: Iterable[int] = ()) -> int:
         _reap(found)
 
 
-def end_marked(value: str) -> int:
-    """Kill every process that carries QUEUECTL_RUN=value; how many were found."""
-    wanted = f"{MARK}={value}".encode()
-    return _end_all(lambda pid: wanted in _read(f"{_PROC}/{pid}/environ").split(b"\0"))
+def end_marked(values: Collection[str]) -> int:
+    """Kill every process whose QUEUECTL_RUN is one of the values; how many were found."""
+    wanted = {f"{MARK}={value}".encode() for value in values}
+    return _end_all(lambda pid: not wanted.isdisjoint(_read(f"{_PROC}/{pid}/environ").split(b"\0")))
 
 
 def holders(path: str) -> list[int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import models
@@ -28,6 +30,7 @@ class Claim(NamedTuple):
     worker: str
     host: str
     started_at: int
+    settings: str = "{}"  # those that were set, as JSON; read in the same instant
 
 
 class Ending(NamedTuple):
@@ -43,19 +46,53 @@ class Ending(NamedTuple):
     stderr: Output = EMPTY
 
 
+class Ended(NamedTuple):
+    """A run that is over. `outcome`: success, failed, timeout, cancelled or released."""
+
+    held: Claim
+    outcome: str
+    ending: Ending
+
+
 def claim(worker: str, host: str) -> Claim | None:
     """Hand the most urgent due job to `worker`: highest priority first, then oldest. None when nothing is due."""
+    with db.transaction():
+        return next(iter(_claim(worker, host, 1)), None)
+
+
+def turn(
+    worker: str, host: str, ended: Sequence[Ended] = (), unbegun: Sequence[Claim] = (), reach: int = 0
+) -> tuple[list[Claim], list[Claim]]:
+    """Store how runs ended, give back what was never begun, and claim up to `reach` jobs: one transaction.
+
+    Returns the new claims, most urgent first, and those of the ended runs that had been taken over: their ends are
+    dropped. Several at once are of one queue and one priority.
+    """
+    with db.transaction():
+        stale = [run.held for run in ended if not _store(run)]
+        put_back(unbegun)
+        return _claim(worker, host, reach) if reach else [], stale
+
+
+def put_back(unbegun: Iterable[Claim]) -> None:
+    """Give back jobs whose commands were never started, as if nobody had claimed them."""
     now = models.now_ms()
     with db.transaction():
-        row = db.execute_sql(dialect.CLAIM, {"worker": worker, "now": now}).fetchone()
-        if row is None:
-            return None
-        return Claim._make((*row, worker, host, now))
+        for held in unbegun:
+            db.execute_sql(dialect.PUT_BACK, _fence(held) | {"now": now})
+
+
+def end(run: Ended) -> None:
+    """Store how a run ended. Raises StaleClaim if the job was taken over."""
+    held = run.held
+    with db.transaction():
+        if not _store(run):
+            raise StaleClaim(f"Job {held.id} is no longer held by run {held.run} of {held.worker}.")
 
 
 def complete(held: Claim, ending: Ending) -> None:
     """The command succeeded. Raises StaleClaim if the job was taken over."""
-    _end(held, ending, "success", "completed")
+    end(Ended(held, "success", ending))
 
 
 def fail(held: Claim, ending: Ending, outcome: str = "failed") -> None:
@@ -63,21 +100,17 @@ def fail(held: Claim, ending: Ending, outcome: str = "failed") -> None:
 
     Raises StaleClaim if the job was taken over.
     """
-    attempts = held.attempts + 1
-    if attempts > held.max_retries:
-        _end(held, ending, outcome, "dead", failures=1)
-    else:
-        _end(held, ending, outcome, "failed", failures=1, next_run_at=models.now_ms() + backoff_ms(attempts))
+    end(Ended(held, outcome, ending))
 
 
 def cancelled(held: Claim, ending: Ending) -> None:
     """The command was stopped because its job was cancelled. Raises StaleClaim if the job was taken over."""
-    _end(held, ending, "cancelled", "cancelled")
+    end(Ended(held, "cancelled", ending))
 
 
 def release(held: Claim, ending: Ending) -> None:
     """Give the job back; the run does not count. Raises StaleClaim if it was taken over."""
-    _end(held, ending, "released", "pending")
+    end(Ended(held, "released", ending))
 
 
 def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
@@ -93,17 +126,23 @@ def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
     given_up = job.crashes + 1 >= config.get("max_crashes")
     error = f"{reason}; given up after {job.crashes + 1} crashes" if given_up else reason
     ending = Ending(error=error, duration_ms=_since(held))
-    try:
-        _end(held, ending, "lost", "dead" if given_up else "pending", crashes=1)
-    except StaleClaim:
-        return None
+    with db.transaction():
+        if not _end(held, ending, "lost", "dead" if given_up else "pending", crashes=1):
+            return None
     return Job.get_by_id(pk).state
+
+
+def held_by(worker: str, host: str) -> list[Claim]:
+    """What the worker, of this host, holds, in the order it claimed it."""
+    jobs: Any = Job.select().where(Job.state == "processing", Job.locked_by == worker)
+    return [_held(job, host) for job in jobs.order_by(Job.locked_at, Job.pk)]
 
 
 def give_back(pk: int, reason: str) -> None:
     """End the job's run as lost and give it back, uncounted. The caller knows that nothing of the run is alive."""
     held = _held(Job.get_by_id(pk), host="")
-    _end(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending")
+    with db.transaction():
+        _end(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending")
 
 
 def _held(job: Job, host: str) -> Claim:
@@ -141,6 +180,26 @@ def backoff_ms(attempts: int) -> int:
     return int(wait * (1 + config.get("backoff_jitter") * spread) * 1000)
 
 
+def _claim(worker: str, host: str, reach: int) -> list[Claim]:
+    now = models.now_ms()
+    rows = db.execute_sql(dialect.CLAIM, {"worker": worker, "now": now, "reach": reach}).fetchall()
+    if len(rows) > 1:
+        rows.sort(key=itemgetter(-1, 0))  # next_run_at, pk: the statement returns them in any order
+    return [Claim._make((*columns, worker, host, now, settings)) for *columns, settings, _ in rows]
+
+
+def _store(run: Ended) -> bool:
+    held, outcome, ending = run
+    if outcome == "success":
+        return _end(held, ending, outcome, "completed")
+    if outcome in ("cancelled", "released"):
+        return _end(held, ending, outcome, "cancelled" if outcome == "cancelled" else "pending")
+    attempts = held.attempts + 1
+    if attempts > held.max_retries:
+        return _end(held, ending, outcome, "dead", failures=1)
+    return _end(held, ending, outcome, "failed", failures=1, next_run_at=models.now_ms() + backoff_ms(attempts))
+
+
 def _end(
     held: Claim,
     ending: Ending,
@@ -150,8 +209,15 @@ def _end(
     failures: int = 0,
     crashes: int = 0,
     next_run_at: int | None = None,
-) -> None:
-    row = _fence(held) | {
+) -> bool:
+    """Inside a transaction: end the run and write its attempt; False when the job is no longer held by it."""
+    stdout, stderr = ending.stdout, ending.stderr
+    row = {
+        "pk": held.pk,
+        "run": held.run,
+        "worker": held.worker,
+        "host": held.host,
+        "started_at": held.started_at,
         "now": models.now_ms(),
         "outcome": outcome,
         "state": state,
@@ -161,16 +227,20 @@ def _end(
         "return_code": ending.return_code,
         "duration_ms": ending.duration_ms,
         "error": ending.error,
+        "user_ms": ending.user_ms,
+        "system_ms": ending.system_ms,
+        "max_rss_kb": ending.max_rss_kb,
+        "stdout": stdout.data,
+        "stdout_bytes": stdout.total,
+        "stdout_cut": stdout.cut,
+        "stderr": stderr.data,
+        "stderr_bytes": stderr.total,
+        "stderr_cut": stderr.cut,
     }
-    with db.transaction():
-        if db.execute_sql(dialect.END, row).rowcount != 1:
-            raise StaleClaim(f"Job {held.id} is no longer held by run {held.run} of {held.worker}.")
-        if outcome == "lost":
-            db.execute_sql(dialect.LOSE_ATTEMPT, row)
-        else:
-            used = {"user_ms": ending.user_ms, "system_ms": ending.system_ms, "max_rss_kb": ending.max_rss_kb}
-            output = _columns("stdout", ending.stdout) | _columns("stderr", ending.stderr)
-            db.execute_sql(dialect.END_ATTEMPT, row | used | output)
+    if db.execute_sql(dialect.END, row).rowcount != 1:
+        return False
+    db.execute_sql(dialect.LOSE_ATTEMPT if outcome == "lost" else dialect.END_ATTEMPT, row)
+    return True
 
 
 def _fence(held: Claim) -> dict[str, Any]:

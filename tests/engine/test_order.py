@@ -169,7 +169,7 @@ def filled(queue, request):
 
 
 CLAIM_PLANS = {
-    "claim": (dialect.CLAIM, {"worker": "w1", "now": 0}),
+    "claim": (dialect.CLAIM, {"worker": "w1", "reach": 1, "now": 0}),
     "next due": (dialect.NEXT_DUE, {}),
 }
 

@@ -155,13 +155,18 @@ class Stage:
     def thaw(self) -> None:
         """Let the frozen go on, once somebody has seen that it stands still and has not taken its place."""
         pid, _, _ = self.victim()
-        wait_until(lambda: processes.state_of(pid) == "T")
         if self.point.who == WORKER and self.has_supervisor():
-            wait_until(lambda: "was stopped by a signal" in self.log.read_text())
-        elif self.point.who == SUPERVISOR and locks.is_held(locks.of_supervisor(models.run_folder())):
+            wait_until(lambda: "was stopped by a signal" in self.log.read_text() or self._was_sent_on(pid))
+        else:
+            wait_until(lambda: processes.state_of(pid) == "T")
+        if self.point.who == SUPERVISOR and locks.is_held(locks.of_supervisor(models.run_folder())):
             self.supervise()
             wait_until(lambda: "waiting to take over" in self.log.read_text())
         os.kill(pid, signal.SIGCONT)
+
+    def _was_sent_on(self, pid: int) -> bool:
+        """A message comes with a signal to go on: whoever stops between the two stands still for no time."""
+        return processes.state_of(pid) != "T" and not Job.select().where(Job.state == "processing").exists()
 
     def victim(self) -> tuple[int, str, int]:
         pid, name, at = self.mark.read_text().split()

@@ -118,7 +118,7 @@ POINTS = {
     "end: the shell has ended, what it left has not": Point(
         WORKER, Call(BEFORE, "workers.command._Running._end_leftovers"), "work", "kill", lost=1
     ),
-    "end: nothing of the run is left": Point(WORKER, Call(BEFORE, "workers.loop.Loop._report"), "work", "kill", lost=1),
+    "end: nothing of the run is left": Point(WORKER, Call(BEFORE, "workers.hand.Hand.end"), "work", "kill", lost=1),
     "end: before the statement": Point(WORKER, Statement(BEFORE, END), "work", "kill io full", lost=1),
     "end: after the statement": Point(WORKER, Statement(AFTER, END), "work", "kill freeze", lost=1),
     "end: before the attempt": Point(WORKER, Statement(BEFORE, ATTEMPT), "work", "io", lost=1),

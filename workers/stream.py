@@ -1,0 +1,53 @@
+"""What a command prints, read as it comes and kept within bounds."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from engine.output import Output
+
+_CHUNK = 65_536
+
+
+class Stream:
+    """One output pipe: keeps the first quarter and the last three quarters of `limit` bytes."""
+
+    def __init__(self, fd: int, limit: int):
+        self.fd = fd
+        self.head_limit = limit // 4
+        self.tail_limit = limit - self.head_limit
+        self.head = bytearray()
+        self.tail = bytearray()
+        self.total = 0
+        self.shown = 0
+        self.open = True
+
+    def read(self) -> bool:
+        """Take one chunk; False when there is none now. At the end of the stream `open` becomes False."""
+        try:
+            chunk = os.read(self.fd, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self.open = False
+            return False
+        self.total += len(chunk)
+        room = self.head_limit - len(self.head)
+        if room > 0:
+            self.head += chunk[:room]
+            chunk = chunk[room:]
+        self.tail += chunk
+        if len(self.tail) > 2 * self.tail_limit:
+            del self.tail[: -self.tail_limit]
+        return True
+
+    def read_all(self, until: float) -> None:
+        """Take what is there now, but not beyond the monotonic instant `until`: a writer may be as fast as we are."""
+        while self.open and self.read() and time.monotonic() < until:
+            pass
+
+    def output(self) -> Output:
+        tail = self.tail[-self.tail_limit :]
+        kept = bytes(self.head + tail)
+        return Output(kept, self.total, len(self.head) if self.total > len(kept) else None)
