@@ -13,9 +13,15 @@ from peewee import SQL, NodeList, Value
 WAITING = "state IN ('pending', 'failed')"
 _BY = "INDEXED BY job_claim"  # SQLite refuses the statement rather than run it without the index
 
+_RUNNING = "(SELECT sum(n) FROM counter WHERE counter.queue = queue.name AND state = 'processing')"
+
 # Walks the queues, then the priorities of each, by index seeks alone: what waits for later costs nothing.
+# Only a queue that somebody paused or limited has a row in the table of queues.
 _LEVELS = f"""
 WITH RECURSIVE
+  closed (name) AS (
+    SELECT name FROM queue WHERE paused OR max_running <= coalesce({_RUNNING}, 0)
+  ),
   queues (name) AS (
     SELECT (SELECT queue FROM job {_BY} WHERE {WAITING} ORDER BY queue LIMIT 1)
     UNION ALL
@@ -23,7 +29,7 @@ WITH RECURSIVE
   ),
   levels (queue, priority) AS (
     SELECT name, (SELECT priority FROM job {_BY} WHERE {WAITING} AND queue = name ORDER BY priority DESC LIMIT 1)
-      FROM queues WHERE name IS NOT NULL
+      FROM queues WHERE name IS NOT NULL AND name NOT IN closed
     UNION ALL
     SELECT queue, (SELECT priority FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue
                      AND j.priority < levels.priority ORDER BY j.priority DESC LIMIT 1)
@@ -43,7 +49,9 @@ UPDATE job
    SET state = 'processing', run = run + 1, locked_by = :worker, locked_at = :now, updated_at = :now
  WHERE +{WAITING} AND pk IN (
    SELECT j.pk FROM job j {_BY} WHERE {WAITING} AND (j.queue, j.priority) = (SELECT queue, priority FROM most_urgent)
-      AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk LIMIT :reach)
+      AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk
+    LIMIT min(:reach, coalesce((SELECT max_running - coalesce({_RUNNING}, 0) FROM queue
+                                 WHERE name = (SELECT queue FROM most_urgent)), :reach)))
 RETURNING pk, id, run, attempts, crashes, max_retries, timeout_ms, cwd, env, command,
           (SELECT json_group_object(key, json(value)) FROM config), next_run_at
 """

@@ -53,7 +53,8 @@ def sqlite(path: str, *, durable: bool) -> Sqlite:
             "synchronous": "FULL" if durable else "NORMAL",
             "temp_store": "MEMORY",
             "cache_size": -16_000,
-            "wal_autocheckpoint": 4_000,
+            # Workers leave it to their supervisor; theirs is for when it is gone.
+            "wal_autocheckpoint": 4_000 if durable else 32_000,
             "journal_size_limit": 64 * 1024 * 1024,
         },
     )

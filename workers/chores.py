@@ -16,6 +16,7 @@ from workers import log
 BEAT_S = 5.0
 CHECKPOINT_S = 1.0
 FAILED_S = 60.0  # until a clearing that failed is tried again
+LONG_WAL = 1000  # pages
 WAL_LIMIT = 64 * 1024 * 1024
 CLOCK_STEP_MS = 2000  # a clock that falls back further was set, not adjusted
 
@@ -65,11 +66,19 @@ class Chores:
         Supervisor.update(**beat).where(Supervisor.pk == self.pk).execute()
 
     def _checkpoint(self) -> None:
-        """Move the write-ahead log into the database, off the workers' path; shorten it when it grew long."""
+        """Move the write-ahead log into the database, off the workers' path; shorten it when it grew long.
+
+        Where jobs come thick and fast it never is empty by itself. It is then begun anew, which holds up who writes
+        for an instant: to write to a log over again costs half of what it costs to let it grow.
+        """
         with suppress(OSError):
             size = os.stat(f"{db.database}-wal").st_size
-            if size:
-                db.execute_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if size > WAL_LIMIT else 'PASSIVE'})")
+            if size > WAL_LIMIT:
+                db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            elif size:
+                _, frames, _ = db.execute_sql("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if frames > LONG_WAL:
+                    db.execute_sql("PRAGMA wal_checkpoint(RESTART)")
 
 
 def _last_written(supervisor_pk: int) -> int:
