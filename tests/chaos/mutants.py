@@ -21,7 +21,8 @@ from engine.database import Sqlite
 from engine.jobs import Claim
 from models import Job
 from workers import __main__ as program
-from workers import birth, burial, command, locks, supervisor, tree
+from workers import birth, burial, command, hand, locks, supervisor, tree
+from workers.hand import Journal
 from workers.supervisor import Supervision
 
 Patch = Callable[[Any, str, Any], None]  # setattr, or one that can be undone
@@ -92,6 +93,10 @@ def _no_subreaper(who: str) -> Callable[[Patch], None]:
 
 def _low_descriptor_for_the_jobs(patch: Patch) -> None:
     patch(birth, "INHERITED_FD", 3)
+
+
+def _journal_says(name: str, answer: Any) -> Callable[[Patch], None]:
+    return lambda patch: patch(Journal, name, lambda *_, **__: answer)
 
 
 # --- locks
@@ -228,6 +233,9 @@ RUN, HOLDER, STATE = " AND run = :run", " AND locked_by = :worker", " AND state 
 MUTANTS = {
     "burial kills nothing": Mutant(_nothing_is_killed, "worker_dies", "overlap"),
     "job given back before the kill": Mutant(_given_back_before_the_kill, "worker_dies_beside_another", "overlap"),
+    "ends not written down": Mutant(_journal_says("end_of", None), "worker_dies_among_several", "twice"),
+    "all has begun": Mutant(_journal_says("has_begun", True), "worker_dies_among_several", "crash"),
+    "nothing has begun": Mutant(_journal_says("has_begun", False), "worker_dies_among_several", "history"),
     "children of the dead spared": Mutant(_children_are_spared, "worker_dies_and_a_job_hides", "overlap"),
     "supervisor no subreaper": Mutant(_no_subreaper("queuectl-super"), "worker_dies_and_a_job_hides", "overlap"),
     "no scan for the mark": Mutant(_no_scan_for_the_mark, "all_die_and_descriptors_are_closed", "overlap"),
@@ -282,5 +290,6 @@ def apply(name: str, patch: Patch = setattr) -> None:
 
 
 if __name__ == "__main__":
+    hand.SHORT_MS, command.LINGER_S = 10_000, 10.0  # on a busy machine too, the short jobs of a scenario are short
     apply(sys.argv[1])
     sys.exit(program.main(sys.argv[2:]))

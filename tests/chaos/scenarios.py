@@ -152,6 +152,23 @@ def worker_dies(stage: Stage) -> None:
     _no_overlap(stage)
 
 
+def worker_dies_among_several(stage: Stage) -> None:
+    """It holds ends that are not stored, a job that runs and jobs that have not begun."""
+    for number in range(16):
+        stage.add("[ -e once ] || { : >once; kill -9 $PPID; sleep 300; }" if number == 10 else ":", f"job{number}")
+    stage.supervise()
+    for number in range(16):
+        job = stage.ended(f"job{number}")
+        runs = Attempt.select().where(Attempt.job == job.pk).count()
+        begun = stage.ledger().count(f"begin {job.id} ")
+        if number != 10 and begun > 1:
+            raise Broken(f"twice: {job.id} had ended and was run again")
+        if number != 10 and job.crashes:
+            raise Broken(f"crash: {job.id} had not begun and counts as crashed")
+        if begun != runs:
+            raise Broken(f"history: {job.id} began {begun} times and says {runs}")
+
+
 def worker_dies_beside_another(stage: Stage) -> None:
     """Another worker ends its job at the very moment when the job of the dead one is given back."""
     stage.add(f"setsid sleep 300 >/dev/null 2>&1 & {FIRST_RUN_STAYS}")

@@ -236,6 +236,29 @@ def work(stage: Stage) -> None:
     _heal(stage)
 
 
+def many(stage: Stage) -> None:
+    """One worker and enough short jobs that it takes several at once."""
+    for number in range(12):
+        stage.add(":", f"job{number}")
+    stage.supervise(armed=True)
+    _heal(stage)
+
+
+def stop_many(stage: Stage) -> None:
+    """A worker that holds several is told to give its jobs back while the first of them runs."""
+    for number in range(12):
+        stage.add(GATE if number == 3 else ":", f"job{number}")
+    stage.supervise(armed=True)
+    stage.begun("job3")
+    Worker.update(desired="stop").execute()
+    wakeup.nudge()
+    stage.evidence.stopped.add("w1")
+    _heal(stage)
+    wait_until(lambda: Worker.get_by_id(1).stopped_at)
+    stage.open_the_gate()
+    stage.want_a_worker()
+
+
 def talk(stage: Stage) -> None:
     stage.add(f"echo said; until [ -e {shlex.quote(str(stage.mark))} ]; do sleep 0.01; done; echo more")
     stage.supervise(armed=True)
@@ -376,6 +399,8 @@ def _heal(stage: Stage) -> None:
 
 
 SCENES: dict[str, Callable[[Stage], None]] = {
+    "many": many,
+    "stop many": stop_many,
     "work": work,
     "talk": talk,
     "idle": idle,

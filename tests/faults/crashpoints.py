@@ -53,7 +53,8 @@ class Commit(NamedTuple):
 Where = Call | Statement | Commit
 
 CLAIM = r"UPDATE\s+job\s+SET\s+state\s*=\s*'processing'"
-END = r"UPDATE\s+job\s+SET\s+state\s*=\s*CASE"
+END = r"UPDATE\s+job\s+SET\s+state\s*=\s*CASE WHEN cancel_requested AND"
+BACK = r"UPDATE\s+job\s+SET\s+state\s*=\s*CASE WHEN cancel_requested THEN"
 ATTEMPT = r"INSERT INTO attempt(?!.*'lost')(?!.*'running')"
 LOST = r"INSERT INTO attempt.*'lost'"
 SHOWN = r"INSERT INTO attempt.*'running'"
@@ -136,6 +137,30 @@ POINTS = {
         WORKER, Commit(AFTER, END, CLAIM), "work", "kill freeze", lost=1
     ),
     "end: after the commit of the last end": Point(WORKER, Commit(AFTER, END, CLAIM), "work", "kill", nth=2),
+    # --- short jobs, several at once: one alone, then two, then four
+    "hand: four are claimed, none has begun": Point(WORKER, Commit(AFTER, END, CLAIM), "many", "kill freeze", nth=2),
+    "hand: what was said of the stored ends is forgotten": Point(WORKER, Call(AFTER, "os.ftruncate"), "many", "kill"),
+    "hand: an end is known to the worker alone": Point(
+        WORKER, Call(BEFORE, "workers.hand.Hand.begin"), "many", "kill", lost=1, nth=6
+    ),
+    "hand: an end is written down, the next command not started": Point(
+        WORKER, Call(AFTER, "workers.hand.Hand.begin"), "many", "kill freeze", lost=1, nth=6
+    ),
+    "hand: a command runs, ends are not stored": Point(
+        WORKER, Call(AFTER, "workers.command._spawn"), "many", "kill", lost=1, nth=6
+    ),
+    "hand: before the first of four ends is stored": Point(
+        WORKER, Statement(BEFORE, END), "many", "kill io full", lost=1, nth=4
+    ),
+    "hand: before the second of four ends is stored": Point(
+        WORKER, Statement(BEFORE, END), "many", "kill full", lost=1, nth=5
+    ),
+    "hand: before the commit of four ends": Point(
+        WORKER, Commit(BEFORE, END, CLAIM), "many", "kill full freeze", lost=1, nth=3
+    ),
+    "hand: after the commit of four ends": Point(WORKER, Commit(AFTER, END, CLAIM), "many", "kill", nth=3),
+    "hand: before what waits is given back": Point(WORKER, Statement(BEFORE, BACK), "stop many", "kill io", lost=1),
+    "hand: after what waits is given back": Point(WORKER, Commit(AFTER, BACK), "stop many", "kill freeze"),
     "leave: before it heeds a drain": Point(WORKER, Call(BEFORE, _OBEY, "drain"), "work", "kill"),
     "leave: before its connection is closed": Point(WORKER, Call(BEFORE, "models.disconnect"), "work", "kill"),
     # --- a supervisor begins, starts workers, does its chores, leaves
@@ -299,8 +324,10 @@ def arm(fault: str, mark: str) -> None:
 def _hurry() -> None:
     """What waits a second to spare the machine waits less here; how long is not what is tested."""
     from engine import retention
-    from workers import chores, command, loop, supervisor
+    from workers import chores, command, hand, loop, supervisor
 
+    hand.SHORT_MS = 10_000  # on a busy machine too, the jobs of the scenes are short
+    command.LINGER_S = 10
     command.SHOW_EVERY_S = 0.05
     supervisor.RESTART_S = (0, 1)
     supervisor.REST_S = 0.1

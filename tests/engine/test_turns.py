@@ -1,0 +1,196 @@
+"""Several ends stored and several jobs claimed in one transaction, and queues that hand out nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+import models
+from engine import config, dialect, jobs
+from engine.jobs import Ended, Ending
+from models import Job
+from models import Queue as QueueRow
+from tests.engine.conftest import DONE, FAILED, counted, really
+
+
+def _claimed(reach: int = 8, worker: str = "w1") -> list[str]:
+    return [held.id for held in _turn(reach=reach, worker=worker)]
+
+
+def _turn(*, reach: int, worker: str = "w1", **held):
+    claims, stale = jobs.turn(worker, "host", reach=reach, **held)
+    assert stale == []
+    return claims
+
+
+def _next_due():
+    return models.db.execute_sql(dialect.NEXT_DUE).fetchone()[0]
+
+
+# --- claiming several
+
+
+def test_several_are_claimed_in_the_order_they_became_due(queue):
+    for number in (3, 1, 2):
+        queue.clock.forward(1)
+        queue.add(f"j{number}")
+    assert _claimed(2) == ["j3", "j1"]
+    assert _claimed(2) == ["j2"]
+    assert _claimed(2) == []
+
+
+def test_a_job_of_a_lower_priority_is_not_claimed_together_with_a_higher_one(queue):
+    queue.add("low")
+    queue.add("high", priority=5)
+    assert _claimed() == ["high"]
+    assert _claimed() == ["low"]
+
+
+def test_jobs_of_another_queue_are_not_claimed_together_with_those_of_the_most_urgent(queue):
+    queue.add("first", queue="mail")
+    queue.clock.forward(1)
+    queue.add("second", queue="video")
+    queue.clock.forward(1)
+    queue.add("third", queue="mail")
+    assert _claimed() == ["first", "third"]
+    assert _claimed() == ["second"]
+
+
+def test_what_is_not_due_is_not_claimed_with_what_is(queue):
+    queue.add("due")
+    queue.add("later", run_at="+1h")
+    assert _claimed() == ["due"]
+
+
+def test_each_claim_has_a_run_of_its_own_and_all_are_counted(queue):
+    for number in range(3):
+        queue.add(f"j{number}")
+    claims = _turn(reach=8)
+    assert {held.run for held in claims} == {1}
+    assert counted() == really() == {("default", "processing"): 3}
+
+
+def test_a_claim_carries_the_settings_of_its_instant(queue):
+    config.set("kill_grace_sec", 3)
+    config.set("durability", "full")
+    queue.add("job")
+    held = queue.claim()
+    config.set("kill_grace_sec", 4)
+    assert config.of(held.settings)["kill_grace_sec"] == 3
+    assert dict(config.of(held.settings)) == {**config.get_all(), "kill_grace_sec": 3}
+
+
+# --- storing several
+
+
+def test_ends_are_stored_and_the_next_are_claimed_at_once(queue):
+    for number in range(4):
+        queue.add(f"j{number}", max_retries=0)
+    first, second = _turn(reach=2)
+    claims = _turn(reach=8, ended=[Ended(first, "success", DONE), Ended(second, "failed", FAILED)])
+    assert [held.id for held in claims] == ["j2", "j3"]
+    assert [queue.state(f"j{number}") for number in range(4)] == ["completed", "dead", "processing", "processing"]
+
+
+def test_an_end_that_comes_too_late_is_dropped_and_the_others_are_stored(queue):
+    for number in range(3):
+        queue.add(f"j{number}")
+    held = _turn(reach=3)
+    jobs.lose(held[1].pk, held[1].run, "w1", "host", "taken for dead")
+    claims, stale = jobs.turn("w1", "host", [Ended(run, "success", DONE) for run in held])
+    assert (claims, stale) == ([], [held[1]])
+    assert [queue.state(f"j{number}") for number in range(3)] == ["completed", "pending", "completed"]
+    assert queue.outcomes("j1") == ["lost"]
+
+
+# --- what was never begun
+
+
+def test_a_job_that_was_never_begun_goes_back_without_a_trace(queue):
+    queue.add("job")
+    before = queue.snapshot("job")
+    (held,) = _turn(reach=1)
+    assert _turn(reach=0, unbegun=[held]) == []
+    assert queue.snapshot("job") == before
+    assert counted() == really() == {("default", "pending"): 1}
+    assert queue.claim("w2").run == held.run
+
+
+def test_a_job_that_was_tried_before_waits_as_one_that_failed(queue, no_jitter):
+    queue.bring_to("failed")
+    queue.clock.forward(10)
+    (held,) = _turn(reach=1)
+    jobs.put_back([held])
+    job = queue.job("job")
+    assert (job.state, job.run, job.attempts) == ("failed", 1, 1)
+    assert queue.outcomes("job") == ["failed"]
+
+
+def test_a_job_that_was_cancelled_before_it_began_is_cancelled(queue):
+    queue.add("job")
+    (held,) = _turn(reach=1)
+    jobs.cancel("job")
+    jobs.put_back([held])
+    job = queue.job("job")
+    assert (job.state, job.finished_at, job.cancel_requested) == ("cancelled", queue.clock.now, False)
+    assert queue.outcomes("job") == []
+
+
+def test_who_no_longer_holds_a_job_cannot_put_it_back(queue):
+    queue.add("job")
+    held = queue.claim("w1")
+    jobs.lose(held.pk, held.run, "w1", "host", "taken for dead")
+    other = queue.claim("w2")
+    before = queue.snapshot("job")
+    jobs.put_back([held])
+    assert queue.snapshot("job") == before
+    jobs.complete(other, Ending(return_code=0))
+
+
+# --- queues that hand out nothing, or not all
+
+
+def _decide(name: str, **decided) -> None:
+    QueueRow.insert(
+        name=name, actor="test", updated_at=0, **{"paused": False, **decided}
+    ).on_conflict_replace().execute()
+
+
+def test_a_paused_queue_hands_out_nothing_and_others_do(queue):
+    queue.add("mail", queue="mail", priority=9)
+    queue.add("other")
+    _decide("mail", paused=True)
+    assert _claimed() == ["other"]
+    assert _claimed() == []
+    assert _next_due() is None
+    _decide("mail")
+    assert _next_due() == queue.job("mail").next_run_at
+    assert _claimed() == ["mail"]
+
+
+@pytest.mark.parametrize("reach", [1, 8])
+def test_no_more_jobs_of_a_queue_run_than_its_limit(queue, reach):
+    for number in range(5):
+        queue.add(f"j{number}", queue="mail")
+    _decide("mail", max_running=2)
+    held = _turn(reach=reach) + _turn(reach=reach, worker="w2")
+    assert len(held) == 2
+    assert _claimed() == []
+    assert _next_due() is None
+    assert [again.id for again in _turn(reach=reach, ended=[Ended(held[0], "success", DONE)])] == ["j2"]
+    assert Job.select().where(Job.state == "processing").count() == 2
+
+
+def test_a_queue_at_its_limit_holds_up_no_other(queue):
+    queue.add("running", queue="mail")
+    _decide("mail", max_running=1)
+    queue.claim()
+    queue.add("urgent", queue="mail", priority=9)
+    queue.add("other")
+    assert _next_due() == queue.job("other").next_run_at
+    assert _claimed() == ["other"]
+
+
+def test_a_limit_of_zero_lets_nothing_run(queue):
+    queue.add("job")
+    _decide("default", max_running=0)
+    assert _claimed() == []
