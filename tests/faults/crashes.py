@@ -74,6 +74,7 @@ class Stage:
         jobs.complete(held, Ending(return_code=0, stdout=Output(output, len(output))))
         if at is not None:
             db.execute_sql("UPDATE job SET created_at = ?, finished_at = ? WHERE pk = ?", (at, at, held.pk))
+            db.execute_sql("UPDATE attempt SET finished_at = ? WHERE job_pk = ?", (at, held.pk))
 
     def write(self, *lines: str) -> None:
         with open(self.folder / "ledger", "a") as ledger:
