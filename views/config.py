@@ -24,7 +24,7 @@ def change(key: str) -> Any:
     text = request.form.get("value", "")
     undo = _way_back(key)
     try:
-        value = config.set(key, text)
+        value = config.set(key, text, actor="panel")
     except InvalidInput as error:
         return _refused(key, text, str(error))
     return _changed(key, f"{key} is {_shown(value)} now.", undo)
@@ -33,7 +33,7 @@ def change(key: str) -> Any:
 @bp.post("/<key>/reset")
 def reset(key: str) -> Any:
     undo = _way_back(key)
-    return _changed(key, f"{key} is back to its default, {_shown(config.reset(key))}.", undo)
+    return _changed(key, f"{key} is back to its default, {_shown(config.reset(key, actor='panel'))}.", undo)
 
 
 def _way_back(key: str) -> answers.Undo:
