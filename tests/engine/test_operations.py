@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -191,6 +194,30 @@ def test_a_batch_that_dies_is_done_again_as_a_whole(queue, small, monkeypatch):
     monkeypatch.undo()
     assert operations.find(operation.pk).done == 3
     assert operations.run(operation.pk).done == 7
+
+
+def test_whoever_is_killed_at_a_batch_has_done_it_or_not_and_the_next_finishes(queue, small):
+    _fill(7)
+    operation = operations.begin("delete", actor="test", filters={"state": "dead"})
+    code = (
+        "import os, sys, models\n"
+        "from engine import operations\n"
+        "operations.BATCH, act, left = 3, operations._act, int(sys.argv[3])\n"
+        "def die(*batch):\n"
+        "    global left\n"
+        "    act(*batch)\n"
+        "    left -= 1\n"
+        "    left or os.kill(os.getpid(), 9)\n"
+        "operations._act = die\n"
+        "models.connect(sys.argv[1])\n"
+        "operations.run(int(sys.argv[2]))\n"
+    )
+    for batches in (1, 2):  # each time the last of them is lost: it was killed before its commit
+        words = [sys.executable, "-c", code, str(queue.path), str(operation.pk), str(batches)]
+        assert subprocess.run(words, cwd=models.ROOT, timeout=60).returncode == -signal.SIGKILL
+    assert (operations.find(operation.pk).done, queries.counts()["dead"]) == (3, 4)
+    assert _figures(operations.run(operation.pk)) == ("finished", 7, 7, 0, 0)
+    assert counted() == really() == {("default", "deleted"): 7}
 
 
 def test_two_that_do_the_same_step_do_it_once(queue, small, monkeypatch):
