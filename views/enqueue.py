@@ -36,7 +36,7 @@ def store() -> Any:
     new_id = chosen_id or request.form.get("new_id") or _new_id()
     try:
         payload = _payload(values)
-        return _show(jobs.enqueue(payload | {"id": new_id}), "is enqueued.")
+        return _show(jobs.enqueue(payload | {"id": new_id}, _origin()), "is enqueued.")
     except InvalidInput as error:
         return _form(values, error.field, _at_field(error)), 422
     except Refused as error:  # the id is taken
@@ -44,7 +44,7 @@ def store() -> Any:
             return _show(new_id, "was enqueued by this form already; it is not enqueued twice.")
         if chosen_id:
             return _form(values, "id", str(error)), 422
-        return _show(jobs.enqueue(payload), "is enqueued.")
+        return _show(jobs.enqueue(payload, _origin()), "is enqueued.")
 
 
 def _show(job_id: str, sentence: str) -> Any:
@@ -59,6 +59,7 @@ def _form(values: dict[str, str], field: str | None = None, sentence: str | None
         field=field,
         sentence=sentence,
         new_id=_new_id(),
+        origin=request.form.get("origin") or request.args.get("from"),
         more=any(values[name] for name in FIELDS if name != "command"),
         queues=queries.queues(),
         settings=config.get_all(),
@@ -69,6 +70,12 @@ def _form(values: dict[str, str], field: str | None = None, sentence: str | None
 def _new_id() -> str:
     """The form carries the id of its job, so that sending it twice stores one job."""
     return next(ids.new_ids(models.now_ms()))
+
+
+def _origin() -> str | None:
+    """The job that the form was filled in from, if it is still there."""
+    named = request.form.get("origin")
+    return named if named and Job.select().where(Job.id == named).exists() else None
 
 
 def _was_sent_twice(job_id: str, command: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 import models
-from engine import jobs, queries, waiting
+from engine import config, jobs, queries, queues, waiting
 from models import STATES
 from views import answers, output, rows, timeline, words
 
@@ -71,10 +71,24 @@ def run_now(job_id: str) -> Response:
     return answers.done(f"Job {job_id} is due now.")
 
 
+@bp.post("/<job_id>/resume-queue")
+def resume_queue(job_id: str) -> Response:
+    queue = queries.find(job_id).queue
+    queues.resume(queue, actor="panel")
+    return answers.done(f"The queue {queue} is resumed.")
+
+
 @bp.post("/<job_id>/retry")
 def retry(job_id: str) -> Response:
     jobs.retry(job_id)
-    return answers.done(f"Job {job_id} is pending again.")
+    undo = answers.Undo("Undo", url_for("jobs.unretry", job_id=job_id), {})
+    return answers.done(f"Job {job_id} is pending again.", undo=undo)
+
+
+@bp.post("/<job_id>/unretry")
+def unretry(job_id: str) -> Response:
+    jobs.unretry(job_id)
+    return answers.done(f"Job {job_id} is as it was before the retry.")
 
 
 @bp.post("/<job_id>/cancel")
@@ -87,9 +101,11 @@ def cancel(job_id: str) -> Response:
 @bp.get("/<job_id>/delete")
 def ask_delete(job_id: str) -> str:
     job = queries.find(job_id)
+    minutes = config.get("trash_minutes")
+    kept = f"Within {words.span(int(minutes * 60_000), 1)} it can be brought back." if minutes else ""
     return answers.confirm(
         title="Delete this job?",
-        sentence=f"Job {job.id} is removed for good, with its {words.plural(job.run, 'run')} and all that was printed.",
+        sentence=f"Job {job.id} goes, with its {words.plural(job.run, 'run')} and all that was printed. {kept}".strip(),
         verb="Delete job",
         back=url_for("jobs.show", job_id=job.id),
     )
@@ -97,6 +113,13 @@ def ask_delete(job_id: str) -> str:
 
 @bp.post("/<job_id>/delete")
 def delete(job_id: str) -> Response:
-    jobs.delete(job_id)
+    token = jobs.delete(job_id)
     stays = answers.wants_piece() and not answers.is_shown(url_for("jobs.show", job_id=job_id))
-    return answers.done(f"Job {job_id} is deleted.", leave=None if stays else url_for("jobs.index"))
+    undo = answers.Undo("Undo", url_for("jobs.undelete"), {"token": token})
+    return answers.done(f"Job {job_id} is deleted.", leave=None if stays else url_for("jobs.index"), undo=undo)
+
+
+@bp.post("/undelete")
+def undelete() -> Response:
+    job_id = jobs.undelete(request.form.get("token", ""))
+    return answers.done(f"Job {job_id} is back.")

@@ -77,7 +77,7 @@ def actions(job: Job, now: int) -> list[dict[str, str]]:
     names = () if job.cancel_requested else ACTIONS[job.state]
     if job.state in ("pending", "failed") and job.next_run_at > now:
         names = ("run-now", *names)
-    lines = {name: shell.line(name, job.id) for name in names} | {"again": shell.enqueue_again(job)}
+    lines = {name: shell.line(name, job.id) for name in names} | {"again": shell.line("enqueue", "--from", job.id)}
     order = ("run-now", "retry", "cancel", "again", "delete")
     return [{"name": name, "line": lines[name]} for name in order if name in lines]
 
@@ -133,12 +133,8 @@ def _pending(job: Job, now: int) -> tuple[str, str, int | None]:
     if job.next_run_at > now:
         return "Waits for its time; runs", "at", job.next_run_at
     if job.crashes:
-        return (
-            "Given back after its worker died; waits for a free worker",
-            "since",
-            max(job.next_run_at, job.created_at),
-        )
-    return "Waits for a free worker", "since", max(job.next_run_at, job.created_at)
+        return "Given back after its worker died; waits", "since", max(job.next_run_at, job.created_at)
+    return "Waits to be run", "since", max(job.next_run_at, job.created_at)
 
 
 def _processing(job: Job, now: int) -> tuple[str, str, int | None]:
@@ -153,9 +149,7 @@ def _completed(job: Job, now: int) -> tuple[str, str, int | None]:
 
 def _failed(job: Job, now: int) -> tuple[str, str, int | None]:
     retry = f"{_failure(job)}; retry {job.attempts} of {job.max_retries}"
-    return (
-        (retry, "at", job.next_run_at) if job.next_run_at > now else (f"{retry} as soon as a worker is free", "", None)
-    )
+    return (retry, "at", job.next_run_at) if job.next_run_at > now else (f"{retry} is due", "", None)
 
 
 def _dead(job: Job, now: int) -> tuple[str, str, int | None]:

@@ -137,7 +137,7 @@ def test_a_job_is_deleted_after_a_question(site, tab):
     site.add("echo hi", id="one")
     tab.open("/jobs/one")
     tab.press("Delete job one")
-    tab.see("is removed for good")
+    tab.see("it can be brought back")
     tab.press("Delete job")
     tab.see("Job one is deleted.")
     tab.see("No jobs yet")

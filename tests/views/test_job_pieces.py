@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 import pytest
 
 from models import Attempt
-from tests.views.panel import add
 from views import shell, timeline
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["echo hi", 'it\'s "quoted" $HOME `x`\nsecond line', "-rf", "{ echo group; }", "--help me", "echo é"],
-)
-def test_the_line_that_enqueues_again_means_the_same_command(panel, command):
-    job = add(command=command)
-    words = shlex.split(shell.enqueue_again(job))
-    assert words[:2] == ["queuectl", "enqueue"]
-    last = words[-1]
-    assert (json.loads(last)["command"] if last.startswith("{") else last) == command
-    if command.startswith("-"):
-        assert words[-2] == "--"
-
-
-def test_the_line_that_enqueues_again_keeps_the_settings_and_no_secret(panel):
-    job = add(
-        command="x",
-        queue="mail",
-        priority=-5,
-        timeout_sec=1.5,
-        cwd="/srv/my app",
-        max_retries=2,
-        tags=["a", "b'c"],
-        env={"TOKEN": "s3cret"},
-    )
-    line = shell.enqueue_again(job)
-    assert "s3cret" not in line
-    assert line == (
-        "queuectl enqueue --max-retries 2 --queue mail --priority -5 --timeout 1.5 --cwd '/srv/my app' "
-        """--tag a --tag 'b'"'"'c' --env TOKEN="$TOKEN" x"""
-    )
+def test_a_line_is_quoted_for_a_shell():
+    words = ("enqueue", 'it\'s "quoted" $HOME `x`\nsecond line', "--tag", "a b")
+    assert shlex.split(shell.line(*words)) == ["queuectl", *words]
 
 
 def run(number: int, outcome: str = "failed", **columns) -> Attempt:

@@ -106,14 +106,14 @@ def test_a_job_offers_what_its_state_allows(panel, state, actions):
 
 
 SENTENCES = (
-    ("pending", {}, "Waits for a free worker since"),
+    ("pending", {}, "Waits to be run since"),
     ("pending", {"next_run_at": 4_000_000_000_000}, "Waits for its time; runs at"),
     ("pending", {"crashes": 1}, "Given back after its worker died"),
     ("processing", {}, "Runs on w1, try 1 of 4, since"),
     ("processing", {"cancel_requested": True}, "Is being cancelled"),
     ("completed", {}, "Completed in 40 ms at"),
     ("failed", {}, "Failed with exit code 1; retry 1 of 3 at"),
-    ("failed", {"next_run_at": 1}, "Failed with exit code 1; retry 1 of 3 as soon as a worker is free."),
+    ("failed", {"next_run_at": 1}, "Failed with exit code 1; retry 1 of 3 is due."),
     ("failed", {"last_error": "timed out after 2 s"}, "Failed: timed out after 2 s; retry 1 of 3 at"),
     ("dead", {}, "Failed with exit code 1 after 4 attempts, no retry left; dead since"),
     (
