@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -64,4 +65,5 @@ def _machine() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as a Ctrl-C does: end what was started, and clear up
     sys.exit(main())
