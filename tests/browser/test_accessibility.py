@@ -30,8 +30,15 @@ PAGES = (
         "/enqueue?from=dead0",
     ),
     *(f"/jobs/{state}0" for state in STATES),
+    *("/palette", "/palette?q=dead", "/shortcuts", "/dlq/retry-all", "/workers/drain"),
     *("/workers/stop", "/jobs/dead0/delete", "/nowhere", "/jobs?before=broken", "/jobs?before=9", "/dlq?after=1-1"),
 )
+# Links in a sentence are as high as its lines, and what a label belongs to is as large as both.
+TOO_SMALL = """[...document.querySelectorAll("a, button, input, select, summary")]
+  .filter((one) => one.checkVisibility() && !one.matches("p a, .skip, [type=hidden], [aria-hidden]"))
+  .map((one) => [one.closest("label")?.getBoundingClientRect() ?? one.getBoundingClientRect(), one.outerHTML.slice(0, 90)])
+  .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
+  .map(([box, html]) => `${Math.round(box.width)} x ${Math.round(box.height)} ${html}`).slice(0, 5)"""
 EMPTY_PAGES = ("/", "/jobs", "/dlq", "/workers", "/enqueue")
 
 
@@ -131,9 +138,51 @@ def test_mistakes_questions_and_toasts_too(full_site, screen):
     tab.see(tab.page.get_by_role("dialog"))
     found += problems(tab, "a question")
     tab.page.keyboard.press("Escape")
+    tab.page.keyboard.press("Control+k")
+    tab.page.keyboard.type("dead")
+    tab.see(tab.page.get_by_role("option", name="dead0"))
+    found += problems(tab, "the palette")
+    tab.page.keyboard.press("Escape")
+    tab.open("/")
+    tab.page.keyboard.press("?")
+    tab.see(tab.page.get_by_role("dialog", name="Keyboard shortcuts"))
+    found += problems(tab, "the shortcuts")
+    tab.open("/config")
+    tab.press("Save backoff_base")
+    tab.see(tab.page.locator(".toast").get_by_role("button", name="Undo"))
+    found += problems(tab, "a way back")
     tab.page.evaluate("htmx.ajax('POST', '/jobs/none/retry', {swap: 'none'})")
-    tab.see(tab.page.locator(".toast"))
+    tab.see(tab.page.locator(".toast[data-kind=bad]"))
     found += problems(tab, "a toast")
     for status in (404, 422):
         tab.forgive(status)
     assert not found + tab.troubles, "\n".join(found + tab.troubles)
+
+
+def test_nothing_is_wider_than_the_smallest_phone_or_too_small_to_hit(full_site, browser: Browser):
+    context = browser.new_context(viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True)
+    tab = Tab(full_site, context)
+    found = []
+    for path in (*PAGES[:9], "/jobs/dead0", "/palette?q=dead", "/shortcuts", "/nowhere"):
+        tab.open(path)
+        if tab.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append(f"{path} is wider than the screen")
+        found += [f"{path}: {small}" for small in tab.page.evaluate(TOO_SMALL)]
+    context.close()
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("looks", [{"forced_colors": "active"}, {"reduced_motion": "reduce"}], ids=str)
+def test_what_the_system_asks_for_is_heeded(full_site, browser: Browser, looks):
+    context = browser.new_context(**looks)
+    tab = Tab(full_site, context)
+    tab.open("/")
+    badge = tab.page.locator('.badge[data-state="processing"]').first
+    style = badge.evaluate(
+        "e => (({backgroundColor, animationName}) => [backgroundColor, animationName])(getComputedStyle(e, '::before'))"
+    )
+    if "reduced_motion" in looks:
+        assert style[1] == "none"
+    else:
+        assert style[0] != "rgba(0, 0, 0, 0)"
+    context.close()
