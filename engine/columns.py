@@ -79,6 +79,14 @@ ADDED = {"job": {"origin": None}}
 
 COLUMNS: dict[str, dict[str, Check]] = {
     "config": {"key": _text, "value": _anything, "updated_at": _instant},
+    "queue": {
+        "name": _as_enqueued("queue"),
+        "paused": _flag,
+        "max_running": _or_null(_whole(1, 1000)),
+        "actor": _text,
+        "updated_at": _instant,
+    },
+    "view": {"name": _text, "query": _text, "actor": _text, "created_at": _instant},
     "job": {
         "id": _as_enqueued("id"),
         "queue": _as_enqueued("queue"),

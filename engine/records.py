@@ -1,6 +1,6 @@
 """The lines of an export: what each holds, and the sentence for each mistake. Knows no database.
 
-A JSON object a line: {"type": "queuectl"} first, then the settings, each job followed by its runs, and {"type": "end"}
+A JSON object a line: {"type": "queuectl"} first, then the settings, queues and views, each job followed by its runs, and {"type": "end"}
 with how many there were, so that a file that was cut short is noticed. Columns have the names of the tables, instants
 are milliseconds since 1970.
 """
@@ -21,7 +21,7 @@ _ENDED = ("completed", "dead", "cancelled")
 
 
 class Record(NamedTuple):
-    """One line: its number, its type (config, job, attempt) and the columns as they are stored."""
+    """One line: its number, its type (one of COLUMNS) and the columns as they are stored."""
 
     line: int
     type: str
@@ -67,7 +67,7 @@ def read(file: BinaryIO) -> Iterator[Record]:
         lines = _lines(file)
         number, head = next(lines, (1, None))
         _check_head(head)
-        found = dict.fromkeys(("config", "job", "attempt"), 0)
+        found = dict.fromkeys(COLUMNS, 0)
         job: dict[str, Any] = {}
         for number, payload in lines:
             type = payload.pop("type", None)
@@ -117,7 +117,7 @@ def _check_head(head: Any) -> None:
 
 
 def _check_end(payload: dict[str, Any], found: dict[str, int], rest: Iterator[Any]) -> None:
-    if payload != found:
+    if dict.fromkeys(COLUMNS, 0) | payload != found:  # the first format does not know all of them
         raise InvalidInput("the counts at the end do not agree with the lines before; something is missing or doubled.")
     if next(rest, None) is not None:
         raise InvalidInput("the export goes on after its end; import one export at a time.")

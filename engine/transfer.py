@@ -1,4 +1,4 @@
-"""All that a queue knows, as lines of JSON, and back: jobs, their runs with what they printed, settings."""
+"""All that a queue knows, as lines of JSON, and back: jobs, their runs with what they printed, settings, queues, views."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from engine import config, dialect, jobs, records, wakeup
 from engine.columns import COLUMNS
 from engine.errors import InvalidInput, NotFound, Refused
 from engine.records import Record
-from models import Config, Job, db
+from models import Config, Job, Queue, View, db
 
 _PAGE = 200
 _REASON = "it was running when it was exported"
 _JOB = [Job._meta.fields[name] for name in COLUMNS["job"]]
 _RUN = [name for name in COLUMNS["attempt"] if name != "job"]
+_NAMED: dict[str, Any] = {"queue": Queue, "view": View}
+_DECIDED = {"queue": ("paused", "max_running"), "view": ("query",)}
 _RUNS = f"SELECT {', '.join(_RUN)} FROM attempt WHERE job_pk = ? ORDER BY run"
 _STORE_RUN = dialect.insert("attempt", ["job_pk", *_RUN])
 
 
 class Tally(NamedTuple):
-    """What came in, and what was left out because it was there already."""
+    """What came in, and what was left out because it was there already. Queues and views count as settings."""
 
     jobs: int
     runs: int
@@ -33,7 +36,7 @@ class Tally(NamedTuple):
 
 def export(state: str | None = None) -> Iterator[bytes]:
     """The lines of everything, as it is at one instant; with `state` the jobs in it alone, without the settings."""
-    found = dict.fromkeys(("config", "job", "attempt"), 0)
+    found = dict.fromkeys(COLUMNS, 0)
     with db.transaction("DEFERRED"):  # one view of the database, that keeps nobody from writing
         yield records.head()
         for type, columns in _everything(state):
@@ -69,6 +72,10 @@ def _everything(state: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
         settings: Any = Config.select().order_by(Config.key).dicts()
         for row in settings:
             yield "config", row | {"value": json.loads(row["value"])}
+        for type, table in _NAMED.items():
+            rows: Any = table.select().order_by(table.name).dicts()
+            for row in rows:
+                yield type, row
     for pk, job in _jobs(state):
         yield "job", job
         for run in db.execute_sql(_RUNS, (pk,)):  # one at a time: each may have printed much
@@ -99,6 +106,7 @@ class _Store:
 
     def take_all(self, found: Iterator[Record]) -> Tally:
         verbs = {"config": self._take_setting, "job": self._take_job, "attempt": self._take_run}
+        verbs |= {type: partial(self._take_named, type) for type in _NAMED}
         for line, type, row in found:
             try:
                 verbs[type](row)
@@ -116,6 +124,15 @@ class _Store:
             self._leave_out(Refused(f"The setting {row['key']} is {stored.value} here."))
         else:
             config.set(row["key"], row["value"], row["updated_at"], actor="import")
+            self.counts["settings"] += 1
+
+    def _take_named(self, type: str, row: dict[str, Any]) -> None:
+        table = _NAMED[type]
+        stored = table.select().where(table.name == row["name"]).dicts().first()
+        if stored and any(stored[name] != row[name] for name in _DECIDED[type]):
+            self._leave_out(Refused(f"There is another {type} {row['name']} here."))
+        else:
+            table.insert(**row).on_conflict_replace().execute()
             self.counts["settings"] += 1
 
     def _take_job(self, row: dict[str, Any]) -> None:

@@ -495,6 +495,7 @@ def test_a_job_in_json_has_plain_values(queue, clock):
         "last_error": "exit code 1",
         "run": 1,
         "crashes": 0,
+        "origin": None,
         "cancel_requested": False,
         "timeout_sec": 1.5,
         "cwd": None,

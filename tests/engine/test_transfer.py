@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import models
-from engine import config, jobs, transfer
+from engine import config, jobs, queues, saved_views, transfer
 from engine.config import KEYS
 from engine.errors import InvalidInput, Refused
 from engine.jobs import Ending
 from engine.output import Output
-from models import OUTCOMES, STATES, Attempt, Config, Job
+from models import OUTCOMES, STATES, Attempt, Config, Job, Queue, View
 from tests.engine.conftest import DONE, FAILED, counted, really
 
 
@@ -71,10 +71,38 @@ def test_every_column_is_exported(full):
     assert set(_records(full, "attempt")[0]) - {"type", "job"} == set(Attempt._meta.columns) - {"job_pk"}
 
 
+def test_what_was_decided_for_queues_and_saved_as_views_goes_along(queue, full):
+    queues.limit("mail", 2, actor="panel")
+    queues.pause("mail", actor="panel")
+    saved_views.keep("the dead", {"state": "dead"}, actor="cli:ann")
+    exported = _exported()
+    _clear()
+    Queue.delete().execute()
+    View.delete().execute()
+    assert _load(exported) == transfer.Tally(jobs=6, runs=3, settings=4, skipped=0)
+    assert _exported() == exported
+    _clear()
+    queues.resume("mail", actor="panel")
+    with pytest.raises(Refused, match="There is another queue mail here"):
+        _load(exported)
+    assert _load(exported, skip_existing=True) == transfer.Tally(jobs=6, runs=3, settings=3, skipped=1)
+    assert not queues.standing("mail").paused
+
+
+def test_the_export_of_one_state_holds_no_queue_or_view(full):
+    queues.pause("mail", actor="panel")
+    lines = [json.loads(line) for line in transfer.export("dead")]
+    assert {line["type"] for line in lines} == {"queuectl", "job", "attempt", "end"}
+
+
 def test_an_export_of_the_first_format_is_read(full):
+    new = ("origin", "queue", "view")
     old = b"".join(
-        json.dumps({name: value for name, value in json.loads(line).items() if name != "origin"}).encode() + b"\n"
-        for line in full.replace(b'"format": 2', b'"format": 1').splitlines()
+        json.dumps(
+            {name: value for name, value in record.items() if name not in (new if record["type"] == "end" else new[:1])}
+        ).encode()
+        + b"\n"
+        for record in map(json.loads, full.replace(b'"format": 2', b'"format": 1').splitlines())
     )
     _clear()
     assert _load(old) == transfer.Tally(jobs=6, runs=3, settings=2, skipped=0)
