@@ -52,7 +52,7 @@ UPDATE job
       AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk
     LIMIT min(:reach, coalesce((SELECT max_running - coalesce({_RUNNING}, 0) FROM queue
                                  WHERE name = (SELECT queue FROM most_urgent)), :reach)))
-RETURNING pk, id, run, attempts, crashes, max_retries, timeout_ms, cwd, env, command,
+RETURNING pk, id, run, attempts, crashes, max_retries, timeout_ms, cwd, env, command, queue,
           (SELECT json_group_object(key, json(value)) FROM config), next_run_at
 """
 
@@ -140,6 +140,26 @@ SELECT :pk, :run, :worker, :host, :started_at, NULL, NULL, 'running', NULL, NULL
        :stdout_bytes, :stdout_cut, :stderr_bytes, :stderr_cut, :stdout, :stderr
   FROM job WHERE pk = :pk AND run = :run AND locked_by = :worker AND state = 'processing'
 ON CONFLICT (job_pk, run) DO UPDATE SET {_OUTPUT}
+"""
+
+COUNT_RUNS = """
+INSERT INTO stat (span, at, queue, outcome, bucket, n, total_ms) VALUES (1, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (span, at, queue, outcome, bucket) DO UPDATE SET n = n + excluded.n, total_ms = total_ms + excluded.total_ms
+"""
+
+ROLL_UP = """
+INSERT INTO stat (span, at, queue, outcome, bucket, n, total_ms)
+SELECT 60, ?, queue, outcome, bucket, sum(n), sum(total_ms) FROM stat WHERE span = 1 AND at >= ? AND at < ?
+ GROUP BY queue, outcome, bucket
+ON CONFLICT (span, at, queue, outcome, bucket) DO UPDATE SET n = n + excluded.n, total_ms = total_ms + excluded.total_ms
+"""
+
+# The last twenty are enough to know what is usual.
+REMEMBER = """
+INSERT INTO history (signature, n, durations, success_job, success_run) VALUES (:signature, 1, json_array(:ms), :pk, :run)
+ON CONFLICT (signature) DO UPDATE
+   SET n = n + 1, success_job = :pk, success_run = :run,
+       durations = json_insert(iif(json_array_length(durations) < 20, durations, json_remove(durations, '$[0]')), '$[#]', :ms)
 """
 
 INSERT_JOB = """

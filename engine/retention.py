@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from peewee import Case, fn
 
 import models
-from engine import config, dialect, jobs
+from engine import config, dialect, jobs, tally
 from engine.errors import InvalidInput
 from models import Attempt, Job, Operation, Supervisor, Worker, db
 
@@ -60,6 +60,7 @@ class Retention:
         if output_days:
             yield from drop_outputs(models.now_ms() - int(output_days * _DAY_MS))
         yield from _forget_operations(models.now_ms() - _OPERATIONS_DAYS * _DAY_MS)
+        yield from tally.roll_up(models.now_ms())
         days = config.get("retention_workers_days")
         if days:
             before = models.now_ms() - int(days * _DAY_MS)

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import models
-from engine import config, dialect
+from engine import config, dialect, tally
 from engine.errors import StaleClaim
 from engine.output import EMPTY, Output
 from models import Job, db
@@ -30,6 +30,7 @@ class Claim(NamedTuple):
     worker: str
     host: str
     started_at: int
+    queue: str = "default"
     settings: str = "{}"  # those that were set, as JSON; read in the same instant
 
 
@@ -69,7 +70,7 @@ def turn(
     dropped. Several at once are of one queue and one priority.
     """
     with db.transaction():
-        stale = [run.held for run in ended if not _store(run)]
+        stale = _store_all(ended)
         put_back(unbegun)
         return _claim(worker, host, reach) if reach else [], stale
 
@@ -86,7 +87,7 @@ def end(run: Ended) -> None:
     """Store how a run ended. Raises StaleClaim if the job was taken over."""
     held = run.held
     with db.transaction():
-        if not _store(run):
+        if _store_all([run]):
             raise StaleClaim(f"Job {held.id} is no longer held by run {held.run} of {held.worker}.")
 
 
@@ -129,6 +130,7 @@ def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
     with db.transaction():
         if not _end(held, ending, "lost", "dead" if given_up else "pending", crashes=1):
             return None
+        tally.count([(job.queue, "lost", ending.duration_ms or 0)], models.now_ms())
     return Job.get_by_id(pk).state
 
 
@@ -148,8 +150,8 @@ def give_back(pk: int, reason: str) -> None:
 def _held(job: Job, host: str) -> Claim:
     """What holds the job now, as the end of its run asks for it."""
     started_at = job.locked_at or models.now_ms()
-    limits = (job.attempts, job.crashes, job.max_retries, None, None, None, "")
-    return Claim(job.pk, job.id, job.run, *limits, job.locked_by or "", host, started_at)
+    limits = (job.attempts, job.crashes, job.max_retries, job.timeout_ms, job.cwd, job.env, job.command)
+    return Claim(job.pk, job.id, job.run, *limits, job.locked_by or "", host, started_at, job.queue)
 
 
 def _since(held: Claim) -> int:
@@ -185,7 +187,24 @@ def _claim(worker: str, host: str, reach: int) -> list[Claim]:
     rows = db.execute_sql(dialect.CLAIM, {"worker": worker, "now": now, "reach": reach}).fetchall()
     if len(rows) > 1:
         rows.sort(key=itemgetter(-1, 0))  # next_run_at, pk: the statement returns them in any order
-    return [Claim._make((*columns, worker, host, now, settings)) for *columns, settings, _ in rows]
+    return [Claim._make((*columns, worker, host, now, queue, settings)) for *columns, queue, settings, _ in rows]
+
+
+def _store_all(ended: Sequence[Ended]) -> list[Claim]:
+    """Inside a transaction: store how these runs ended; those that had been taken over."""
+    stale: list[Claim] = []
+    counted: list[tally.Run] = []
+    for run in ended:
+        held, outcome, ending = run
+        if not _store(run):
+            stale.append(held)
+            continue
+        counted.append((held.queue, outcome, ending.duration_ms or 0))
+        if outcome == "success":
+            tally.remember(held.command, held.cwd, held.pk, held.run, ending.duration_ms or 0)
+    if counted:
+        tally.count(counted, models.now_ms())
+    return stale
 
 
 def _store(run: Ended) -> bool:

@@ -222,7 +222,8 @@ def test_old_output_is_looked_for_when_the_setting_says_so(queue, clock, monkeyp
     kept = Retention()
     for days in (0, 3, 2):
         config.set("retention_output_days", days)
-        kept.step()
+        while kept.step() != retention._REST_S:  # a busy machine needs more than one
+            pass
     assert looks == [clock.now - 3 * DAY_S * 1000, clock.now - 2 * DAY_S * 1000]
 
 
