@@ -237,11 +237,12 @@ def reset(name: str, *, actor: str = SOMEBODY) -> Any:
 def revert(name: str, *, actor: str = SOMEBODY) -> Any:
     """Take back the last change of the key and return its value. That is a change too. Raises NotFound, Refused."""
     key = _key(name)
-    last = SettingChange.select().where(SettingChange.key == key.name).order_by(SettingChange.pk.desc()).first()
-    if last is None:
-        raise Refused(f"{key.name} was never changed; there is nothing to take back.")
-    _store(key, last.before, actor)
-    return get(key.name)
+    with models.db.transaction():
+        last = SettingChange.select().where(SettingChange.key == key.name).order_by(SettingChange.pk.desc()).first()
+        if last is None:
+            raise Refused(f"{key.name} was never changed; there is nothing to take back.")
+        _store(key, last.before, actor)
+        return get(key.name)
 
 
 def history(name: str | None = None, limit: int = 100) -> list[SettingChange]:
