@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from cli import operations, printing, queues, settings, steering
+from cli import comparing, operations, printing, queues, settings, steering
 from cli.options import (
     FINAL,
     Group,
@@ -431,7 +431,7 @@ def _verdict(jobs: list[Any]) -> int:
     return 1 if failed else 0
 
 
-for command in steering.COMMANDS:
+for command in (*comparing.COMMANDS, *steering.COMMANDS):
     cli.add_command(command)
 
 

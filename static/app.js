@@ -103,20 +103,6 @@ function tick() {
 
 setInterval(tick, 1000);
 
-// --- output that follows its end, unless the reader has scrolled away from it
-
-const atEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 24;
-const toEnd = (box) => box.scrollTo({ top: box.scrollHeight });
-
-document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
-  const box = detail.target;
-  if (box.matches("pre.text")) box.dataset.pinned = atEnd(box) ? "yes" : "";
-});
-document.addEventListener("htmx:oobAfterSwap", ({ detail }) => {
-  const box = detail.target;
-  if (box.matches("pre.text") && box.dataset.pinned) toEnd(box);
-});
-
 // --- toasts, dialogs, theme
 
 function toast({ text, kind, undo }) {
@@ -206,10 +192,6 @@ document.addEventListener("change", ({ target }) => {
 function refresh() {
   tick();
   countPicked();
-  document.querySelectorAll("pre[data-follow]").forEach((box) => {
-    delete box.dataset.follow;
-    toEnd(box);
-  });
   if (window.htmx) say(live.dataset.word || "Live");
 }
 

@@ -11,6 +11,7 @@
   const boxOf = (element) => element.closest?.("pre.text");
   const follows = () => document.querySelector("#follow")?.checked ?? true;
   const pinned = new WeakSet();
+  const begun = new WeakSet(); // boxes that were taken to their end once, as each new run's are
 
   document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
     const box = boxOf(detail.target);
@@ -18,8 +19,26 @@
   });
   document.addEventListener("htmx:oobAfterSwap", ({ detail }) => {
     const box = boxOf(detail.target);
-    if (box && pinned.delete(box)) toEnd(box);
+    if (!box) return;
+    const shown = pinned.delete(box);
+    trim(box, shown ? 3000 : 20000);
+    if (shown) toEnd(box);
   });
+
+  // A page that stays open for days must not grow: the oldest rows go, and a link leads to them.
+  function trim(box, most) {
+    const rows = box.querySelector("[id$=-rows]");
+    if (rows.childElementCount <= most) return;
+    while (rows.childElementCount > most) rows.firstElementChild.remove();
+    while (rows.previousSibling) rows.previousSibling.remove();
+    const link = document.createElement("a");
+    const first = rows.querySelector(".row > a")?.dataset.n ?? 1;
+    link.className = "more-rows";
+    link.textContent = "Show earlier output";
+    link.href = `${box.closest("#output").dataset.lineUrl}&stream=${box.id}&line=${first}`;
+    box.prepend(link);
+  }
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (event.detail.elt.id === "tail" && !follows()) event.preventDefault();
   });
@@ -75,6 +94,11 @@
     if (button) copy(button);
   });
 
-  if (!showLine()) document.querySelectorAll("pre.text").forEach(toEnd);
+  const fresh = () => [...document.querySelectorAll("#output pre")].filter((box) => !begun.has(box) && begun.add(box));
+  const begin = () => fresh().forEach(toEnd);
+
+  if (showLine()) fresh();
+  else begin();
+  document.addEventListener("htmx:afterSettle", begin);
   addEventListener("hashchange", showLine);
 })();
