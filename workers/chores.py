@@ -1,17 +1,23 @@
-"""What a supervisor does besides its workers: beat, checkpoint, delete what is old, watch the clock."""
+"""What a supervisor does besides its workers: beat, checkpoint, look what they use, end what others began, delete what
+is old, watch the clock.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
 import models
 from engine import jobs
+from engine.operations import Adoption
 from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
 from workers import log
+from workers.birth import Child
+from workers.usage import Gauge
 
 BEAT_S = 5.0
 CHECKPOINT_S = 1.0
@@ -21,15 +27,31 @@ WAL_LIMIT = 64 * 1024 * 1024
 CLOCK_STEP_MS = 2000  # a clock that falls back further was set, not adjusted
 
 
+class _Chore:
+    """Something done from time to time: `act` returns in how many seconds again; `retry_s`: when it failed."""
+
+    def __init__(self, act: Callable[[], float], retry_s: float):
+        self.act = act
+        self.retry_s = retry_s
+        self.due_at = 0.0
+
+    def do(self) -> None:
+        self.due_at = time.monotonic() + self.retry_s
+        self.due_at = time.monotonic() + self.act()
+
+
 class Chores:
     """The chores of the supervisor with this row, each done when its time has come."""
 
-    def __init__(self, supervisor_pk: int):
+    def __init__(self, supervisor_pk: int, children: Collection[Child]):
         self.pk = supervisor_pk
-        self.beat_at = 0.0
-        self.checkpoint_at = 0.0
-        self.prune_at = 0.0
-        self.retention = Retention()
+        self.chores = (
+            _Chore(self._beat, BEAT_S),
+            _Chore(self._checkpoint, CHECKPOINT_S),
+            _Chore(Gauge(children).step, FAILED_S),
+            _Chore(Adoption().step, FAILED_S),
+            _Chore(Retention().step, FAILED_S),
+        )
         self.clock = (
             max(models.now_ms(), _last_written(supervisor_pk)),
             time.monotonic(),
@@ -37,16 +59,9 @@ class Chores:
 
     def step(self) -> None:
         """Do what is due now; a little at a time, for the workers' sake."""
-        now = time.monotonic()
-        if now >= self.beat_at:
-            self.beat_at = now + BEAT_S
-            self._beat()
-        if now >= self.checkpoint_at:
-            self.checkpoint_at = now + CHECKPOINT_S
-            self._checkpoint()
-        if now >= self.prune_at:
-            self.prune_at = now + FAILED_S  # should it fail
-            self.prune_at = now + self.retention.step()
+        for chore in self.chores:
+            if time.monotonic() >= chore.due_at:
+                chore.do()
 
     def watch_clock(self) -> bool:
         """When the clock was set back, what was due stays due, and no retry waits longer for it. True when it was."""
@@ -61,11 +76,12 @@ class Chores:
         self.clock = now, elapsed_at
         return fell
 
-    def _beat(self) -> None:
+    def _beat(self) -> float:
         beat = {"beat_at": models.now_ms(), "beat_seq": Supervisor.beat_seq + 1}
         Supervisor.update(**beat).where(Supervisor.pk == self.pk).execute()
+        return BEAT_S
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self) -> float:
         """Move the write-ahead log into the database, off the workers' path; shorten it when it grew long.
 
         Where jobs come thick and fast it never is empty by itself. It is then begun anew, which holds up who writes
@@ -79,6 +95,7 @@ class Chores:
                 _, frames, _ = db.execute_sql("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if frames > LONG_WAL:
                     db.execute_sql("PRAGMA wal_checkpoint(RESTART)")
+        return CHECKPOINT_S
 
 
 def _last_written(supervisor_pk: int) -> int:

@@ -58,7 +58,7 @@ class Supervision:
         self.pk = Supervisor.insert(
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
         ).execute()
-        self.chores = Chores(self.pk)
+        self.chores = Chores(self.pk, self.children.values())
 
     def run(self) -> bool:
         """Supervise until told to leave, or, when not managed, until nobody wants a worker.

@@ -96,14 +96,23 @@ def _is_sheltered(pid: int) -> bool:
     return _shelter is not None and has_locked(pid, _shelter)
 
 
-def _children() -> list[int]:
-    """The direct children of this process, the dead not yet reaped included."""
-    me = os.getpid()
-    with suppress(FileNotFoundError), open(f"{_PROC}/{me}/task/{me}/children") as listing:
-        return [int(pid) for pid in listing.read().split()]
+def descendants(pid: int) -> Iterator[int]:
+    """The children of this process, theirs, and so on."""
+    for child in _children(pid):
+        yield child
+        yield from descendants(child)
+
+
+def _children(pid: int | None = None) -> list[int]:
+    """The direct children of a process (None: this one), the dead not yet reaped included."""
+    pid = pid or os.getpid()
+    with suppress(FileNotFoundError), open(f"{_PROC}/{pid}/task/{pid}/children") as listing:
+        return [int(child) for child in listing.read().split()]
     import psutil  # only where the kernel lists no children
 
-    return [child.pid for child in psutil.Process().children()]
+    with suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(pid).children()]
+    return []
 
 
 def _kill_child(pid: int) -> int:

@@ -1,0 +1,71 @@
+"""What the workers of a supervisor and the commands they run use of memory and processor, for people to see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import NamedTuple
+
+import models
+from models import Worker, db
+from workers import tree
+from workers.birth import Child
+
+EVERY_S = 5.0
+_PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+_TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
+
+
+class Usage(NamedTuple):
+    """Memory that lies in RAM (kB; what is shared counts in full) and processor time since the start (ms)."""
+
+    rss_kb: int = 0
+    cpu_ms: int = 0
+
+
+class Gauge:
+    """Looks at the workers and notes what has changed."""
+
+    def __init__(self, children: Collection[Child]):
+        self.children = children
+        self.noted: dict[int, tuple[Usage | None, Usage | None]] = {}
+
+    def step(self) -> float:
+        """Note what each uses now. Returns in how many seconds to call again."""
+        now = {child.pk: (of(child.pid), of_job(child.pid)) for child in self.children}
+        changed = {pk: used for pk, used in now.items() if used != self.noted.get(pk)}
+        if changed:
+            with db.transaction():
+                for pk, (own, job) in changed.items():
+                    Worker.update(**_columns(own, job)).where(Worker.pk == pk).execute()
+        self.noted = now
+        return EVERY_S
+
+
+def of(pid: int) -> Usage | None:
+    """What one process uses; None when it is gone, or the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as statm, open(f"/proc/{pid}/stat", "rb") as stat:
+            pages = int(statm.read().split()[1])
+            times = stat.read().rpartition(b")")[2].split()
+    except (OSError, IndexError):
+        return None
+    return Usage(pages * _PAGE_KB, int((int(times[11]) + int(times[12])) * _TICK_MS))
+
+
+def of_job(worker_pid: int) -> Usage | None:
+    """What all processes below a worker use together; None when it runs none."""
+    found = [used for pid in tree.descendants(worker_pid) if (used := of(pid))]
+    if not found:
+        return None
+    return Usage(sum(used.rss_kb for used in found), sum(used.cpu_ms for used in found))
+
+
+def _columns(own: Usage | None, job: Usage | None) -> dict[str, int | None]:
+    return {
+        "rss_kb": own and own.rss_kb,
+        "cpu_ms": own and own.cpu_ms,
+        "job_rss_kb": job and job.rss_kb,
+        "job_cpu_ms": job and job.cpu_ms,
+        "sampled_at": models.now_ms(),
+    }
