@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from engine import queries
+from engine import queries, tally
 from engine.wording import exit_meaning
-from models import Attempt, Job
+from models import STATES, Attempt, History, Job
 
 LINES = 800  # of each side, the last ones, are compared
 LINE_CHARACTERS = 1000  # of a line are compared and shown
@@ -61,12 +61,27 @@ def other(job: Job, attempt: Attempt | None, against: str = "previous") -> Run |
 
 
 def last_success(job: Job, attempt: Attempt) -> Run | None:
-    """The newest successful run of the same command in the same folder, by the newest LOOKED_AT completed jobs."""
+    """The last successful run of the same command in the same folder, other than `attempt`; None when none is known.
+
+    Commands that take a second or more are remembered; others are looked for among the newest LOOKED_AT completed jobs.
+    """
+    return _remembered(job, attempt) or _looked_for(job)
+
+
+def _remembered(job: Job, attempt: Attempt) -> Run | None:
+    known = History.get_or_none(History.signature == tally.signature(job.command, job.cwd))
+    if known is None or (known.success_job, known.success_run) == (job.pk, attempt.run):
+        return None
+    found = Job.get_or_none(Job.pk == known.success_job, Job.state.in_(STATES))
+    run = Attempt.get_or_none(Attempt.job == known.success_job, Attempt.run == known.success_run)
+    return Run(found, run) if found and run else None
+
+
+def _looked_for(job: Job) -> Run | None:
     newest = Job.select(Job.pk).where(Job.state == "completed").order_by(Job.pk.desc()).limit(LOOKED_AT)
-    same = Job.select().where(
-        Job.pk.in_(newest), Job.command == job.command, Job.cwd.is_null() if job.cwd is None else Job.cwd == job.cwd
-    )
-    for found in same.where(Job.pk != job.pk).order_by(Job.pk.desc()).limit(10):
+    folder = Job.cwd.is_null() if job.cwd is None else Job.cwd == job.cwd
+    same = Job.select().where(Job.pk.in_(newest), Job.command == job.command, folder, Job.pk != job.pk)
+    for found in same.order_by(Job.pk.desc()).limit(10):
         run = queries.attempt(found)
         if run is not None and run.outcome == "success":
             return Run(found, run)

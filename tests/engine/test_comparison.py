@@ -99,6 +99,20 @@ def test_the_last_success_is_one_of_the_same_command_in_the_same_folder(queue):
     assert comparison.other(job, queries.attempt(job), "success") is None
 
 
+def test_a_success_that_is_remembered_is_found_whatever_came_since(queue, monkeypatch):
+    monkeypatch.setattr(comparison, "LOOKED_AT", 0)
+    queue.add("good", command="make")
+    jobs.complete(queue.claim(), DONE._replace(duration_ms=1500))
+    queue.add("job", command="make")
+    jobs.fail(queue.claim(), FAILED)
+    job = queue.job("job")
+    assert comparison.last_success(job, queries.attempt(job)).job.id == "good"
+    good = queue.job("good")
+    assert comparison.last_success(good, queries.attempt(good)) is None
+    jobs.delete("good")
+    assert comparison.last_success(job, queries.attempt(job)) is None
+
+
 def test_facts_are_what_differs(queue, no_jitter):
     queue.add("job")
     jobs.fail(queue.claim("w1"), FAILED)
