@@ -12,6 +12,7 @@ from peewee import SQL, NodeList, Value
 
 WAITING = "state IN ('pending', 'failed')"
 _BY = "INDEXED BY job_claim"  # SQLite refuses the statement rather than run it without the index
+_BY_DUE = "INDEXED BY job_due"
 
 _RUNNING = "(SELECT sum(n) FROM counter WHERE counter.queue = queue.name AND state = 'processing')"
 
@@ -37,21 +38,41 @@ WITH RECURSIVE
   )
 """
 
-# The only statement that hands out work; keep it one statement. It finds the most urgent job, then takes it and up to
-# :reach in all of those that are next in its queue at its priority.
+# Whether somebody paused or limited a queue: then whose turn it is depends on the queue, else on the priority alone.
+DECIDED = "SELECT EXISTS (SELECT 1 FROM queue WHERE paused OR max_running IS NOT NULL)"
+
+# The only statement that hands out work; keep it one statement. It takes up to :reach jobs of the highest priority that
+# has one due, in the order in which they were due. :decided: of one queue that is open, and no more than it has room for.
 CLAIM = f"""{_LEVELS},
   most_urgent (queue, priority) AS (
     SELECT levels.queue, levels.priority FROM levels JOIN job due ON due.pk = (
         SELECT j.pk FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority
            AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk LIMIT 1)
-    ORDER BY levels.priority DESC, due.next_run_at, due.pk LIMIT 1)
+    ORDER BY levels.priority DESC, due.next_run_at, due.pk LIMIT 1),
+  priorities (priority, has_due) AS (
+    SELECT priority, next_run_at <= :now FROM job WHERE pk = (
+        SELECT pk FROM job {_BY_DUE} WHERE {WAITING} ORDER BY priority DESC, next_run_at LIMIT 1)
+    UNION ALL
+    SELECT j.priority, j.next_run_at <= :now FROM priorities JOIN job j ON j.pk = (
+        SELECT pk FROM job {_BY_DUE} WHERE {WAITING} AND priority < priorities.priority
+         ORDER BY priority DESC, next_run_at LIMIT 1)
+     WHERE NOT has_due
+  )
 UPDATE job
    SET state = 'processing', run = run + 1, locked_by = :worker, locked_at = :now, updated_at = :now
  WHERE +{WAITING} AND pk IN (
-   SELECT j.pk FROM job j {_BY} WHERE {WAITING} AND (j.queue, j.priority) = (SELECT queue, priority FROM most_urgent)
-      AND j.next_run_at <= :now ORDER BY j.next_run_at, j.pk
-    LIMIT min(:reach, coalesce((SELECT max_running - coalesce({_RUNNING}, 0) FROM queue
-                                 WHERE name = (SELECT queue FROM most_urgent)), :reach)))
+   SELECT pk FROM (
+     SELECT j.pk FROM job j {_BY_DUE} WHERE NOT :decided AND {WAITING}
+        AND j.priority = (SELECT priority FROM priorities WHERE has_due) AND j.next_run_at <= :now
+      ORDER BY j.next_run_at, j.pk LIMIT :reach)
+   UNION ALL
+   SELECT pk FROM (
+     SELECT j.pk FROM job j {_BY} WHERE :decided AND {WAITING}
+        AND (j.queue, j.priority) = (SELECT queue, priority FROM most_urgent) AND j.next_run_at <= :now
+      ORDER BY j.next_run_at, j.pk
+      LIMIT CASE WHEN :decided THEN min(:reach, coalesce(
+        (SELECT max_running - coalesce({_RUNNING}, 0) FROM queue WHERE name = (SELECT queue FROM most_urgent)), :reach))
+      ELSE 0 END))
 RETURNING pk, id, run, attempts, crashes, max_retries, timeout_ms, cwd, env, command, queue,
           (SELECT json_group_object(key, json(value)) FROM config), next_run_at
 """

@@ -67,7 +67,7 @@ def turn(
     """Store how runs ended, give back what was never begun, and claim up to `reach` jobs: one transaction.
 
     Returns the new claims, most urgent first, and those of the ended runs that had been taken over: their ends are
-    dropped. Several at once are of one queue and one priority.
+    dropped. Several at once are of one priority.
     """
     with db.transaction():
         stale = _store_all(ended)
@@ -184,7 +184,9 @@ def backoff_ms(attempts: int) -> int:
 
 def _claim(worker: str, host: str, reach: int) -> list[Claim]:
     now = models.now_ms()
-    rows = db.execute_sql(dialect.CLAIM, {"worker": worker, "now": now, "reach": reach}).fetchall()
+    (decided,) = db.execute_sql(dialect.DECIDED).fetchone()
+    given = {"worker": worker, "now": now, "reach": reach, "decided": decided}
+    rows = db.execute_sql(dialect.CLAIM, given).fetchall()
     if len(rows) > 1:
         rows.sort(key=itemgetter(-1, 0))  # next_run_at, pk: the statement returns them in any order
     return [Claim._make((*columns, worker, host, now, queue, settings)) for *columns, queue, settings, _ in rows]

@@ -266,7 +266,11 @@ MUTANTS = {
     "end without the run, many at once": Mutant(_statement("END", RUN), "many_at_once", "end"),
     "transactions begin deferred, many at once": Mutant(_transactions_begin_deferred, "many_at_once", "refused"),
     "claim in two steps": Mutant(_claim_in_two_steps, "many_at_once", "(claim|order|history|run|change)"),
-    "claim without priorities": Mutant(_statement("CLAIM", "levels.priority DESC, "), "many_at_once", "order"),
+    "claim without priorities": Mutant(
+        _statement("CLAIM", "j.priority = (SELECT priority FROM priorities WHERE has_due) AND "),
+        "many_at_once",
+        "order",
+    ),
     "no counting trigger": Mutant(_no_counting_trigger, "counters", "counters"),
 }
 

@@ -45,12 +45,20 @@ def test_a_job_of_a_lower_priority_is_not_claimed_together_with_a_higher_one(que
     assert _claimed() == ["low"]
 
 
-def test_jobs_of_another_queue_are_not_claimed_together_with_those_of_the_most_urgent(queue):
-    queue.add("first", queue="mail")
-    queue.clock.forward(1)
-    queue.add("second", queue="video")
-    queue.clock.forward(1)
-    queue.add("third", queue="mail")
+def _three_of_two_queues(queue) -> None:
+    for job_id, name in (("first", "mail"), ("second", "video"), ("third", "mail")):
+        queue.add(job_id, queue=name)
+        queue.clock.forward(1)
+
+
+def test_jobs_of_all_queues_are_claimed_together(queue):
+    _three_of_two_queues(queue)
+    assert _claimed() == ["first", "second", "third"]
+
+
+def test_jobs_of_one_queue_are_claimed_together_when_a_queue_is_limited(queue):
+    _three_of_two_queues(queue)
+    _decide("mail", max_running=9)
     assert _claimed() == ["first", "third"]
     assert _claimed() == ["second"]
 
