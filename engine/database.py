@@ -34,6 +34,10 @@ class Sqlite(SqliteDatabase):
         except sqlite3.Error as error:
             self.patiently(super().begin, lock_type, met=error)
 
+    def snapshot(self) -> Any:
+        """A transaction whose every question is answered as of one instant; it keeps nobody from writing."""
+        return self.transaction("DEFERRED")
+
     def commit(self) -> None:
         try:
             self.connection().execute("COMMIT")

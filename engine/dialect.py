@@ -217,19 +217,32 @@ SELECT finished_at, job_pk, run FROM attempt INDEXED BY attempt_output
  ORDER BY finished_at, job_pk, run LIMIT ?
 """
 
-# Since when the longest waiting job of each of these queues (a JSON array) is due, or will be: seeks alone.
-FIRST_OF_QUEUES = f"""
+# What waits in each of these queues (a JSON array): since when its first job is due, or will be; how many are due and how
+# many are not, counted up to :most in each priority; the most that were counted of either in one priority. Seeks alone.
+_OF_LEVEL = f"FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority"
+DEPTHS_OF_QUEUES = f"""
 WITH RECURSIVE levels (queue, priority) AS (
     SELECT value, (SELECT priority FROM job {_BY} WHERE {WAITING} AND queue = value ORDER BY priority DESC LIMIT 1)
-      FROM json_each(?)
+      FROM json_each(:queues)
     UNION ALL
     SELECT queue, (SELECT priority FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue
                      AND j.priority < levels.priority ORDER BY j.priority DESC LIMIT 1)
       FROM levels WHERE priority IS NOT NULL
 )
-SELECT queue, min((SELECT j.next_run_at FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue
-                     AND j.priority = levels.priority ORDER BY j.next_run_at LIMIT 1))
-  FROM levels WHERE priority IS NOT NULL GROUP BY queue
+SELECT queue, min(first), sum(due), sum(delayed), max(due), max(delayed) FROM (
+  SELECT queue,
+         (SELECT j.next_run_at {_OF_LEVEL} ORDER BY j.next_run_at LIMIT 1) AS first,
+         (SELECT count(*) FROM (SELECT 1 {_OF_LEVEL} AND j.next_run_at <= :now LIMIT :most)) AS due,
+         (SELECT count(*) FROM (SELECT 1 {_OF_LEVEL} AND j.next_run_at > :now LIMIT :most)) AS delayed
+    FROM levels WHERE priority IS NOT NULL)
+ GROUP BY queue
+"""
+
+
+# How many of the jobs with these keys (a JSON array) wait neither for later nor in one of these queues (another).
+MAY_RUN = f"""
+SELECT count(*) FROM job WHERE pk IN (SELECT value FROM json_each(:keys)) AND state <> 'deleted'
+   AND NOT ({WAITING} AND (next_run_at > :now OR queue IN (SELECT value FROM json_each(:paused))))
 """
 
 

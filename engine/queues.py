@@ -13,17 +13,23 @@ from engine.errors import InvalidInput
 from models import STATES, Counter, Queue, db
 
 _MOST = 1000  # queues listed, and the highest limit
+_COUNTED = 500  # jobs of one priority that are counted one by one
 
 
 class Standing(NamedTuple):
     """One queue. counts: its jobs by state. due_since: since when the first of its jobs is due, None when none is.
 
+    due, delayed: of those that wait, how many might run now and how many later. is_exact: False when there are so many
+    of both that nobody counted further; then they are at least so many.
     limit: how many of its jobs may run at once, None for any number. actor and changed_at: the last decision.
     """
 
     name: str
     counts: dict[str, int]
     due_since: int | None
+    due: int
+    delayed: int
+    is_exact: bool
     paused: bool
     limit: int | None
     actor: str | None
@@ -46,6 +52,9 @@ class Standing(NamedTuple):
             "limit": self.limit,
             "running": self.running,
             "waiting": self.waiting,
+            "due": self.due,
+            "delayed": self.delayed,
+            "dead": self.counts["dead"],
             "oldest_due_sec": oldest,
             "jobs": self.counts,
         }
@@ -56,15 +65,14 @@ def standings() -> list[Standing]:
     counts = _counts()
     decided = {row.name: row for row in Queue.select().order_by(Queue.name).limit(_MOST)}
     names = sorted({*counts, *decided})[:_MOST]
-    now, firsts = models.now_ms(), dict(db.execute_sql(dialect.FIRST_OF_QUEUES, (json.dumps(names),)).fetchall())
-    return [_standing(name, counts.get(name, {}), firsts.get(name), decided.get(name), now) for name in names]
+    depths = _depths(names)
+    return [_standing(name, counts.get(name, {}), depths.get(name), decided.get(name)) for name in names]
 
 
 def standing(name: str) -> Standing:
     """One queue, empty and without a decision when nobody ever named it."""
-    first = db.execute_sql(dialect.FIRST_OF_QUEUES, (json.dumps([name]),)).fetchone()
     decided = Queue.get_or_none(Queue.name == name)
-    return _standing(name, _counts(name).get(name, {}), first[1] if first else None, decided, models.now_ms())
+    return _standing(name, _counts(name).get(name, {}), _depths([name]).get(name), decided)
 
 
 def pause(name: str, *, actor: str) -> Standing:
@@ -115,11 +123,44 @@ def _counts(name: str | None = None) -> dict[str, dict[str, int]]:
     return found
 
 
-def _standing(name: str, counts: dict[str, int], first: int | None, decided: Queue | None, now: int) -> Standing:
+class _Depth(NamedTuple):
+    """What the jobs of a queue that wait look like. due, delayed: as far as they were counted."""
+
+    due_since: int | None
+    due: int
+    delayed: int
+    all_due: bool  # whether every due job was counted
+    all_delayed: bool
+
+
+_EMPTY = _Depth(None, 0, 0, True, True)
+
+
+def _depths(names: list[str]) -> dict[str, _Depth]:
+    now = models.now_ms()
+    asked = {"queues": json.dumps(names), "now": now, "most": _COUNTED}
+    return {
+        name: _Depth(first if first <= now else None, due, delayed, most_due < _COUNTED, most_delayed < _COUNTED)
+        for name, first, due, delayed, most_due, most_delayed in db.execute_sql(dialect.DEPTHS_OF_QUEUES, asked)
+    }
+
+
+def _standing(name: str, found: dict[str, int], depth: _Depth | None, decided: Queue | None) -> Standing:
+    counts = {state: found.get(state, 0) for state in STATES}
+    depth = depth or _EMPTY
+    due, delayed, waiting = depth.due, depth.delayed, counts["pending"] + counts["failed"]
+    # How many wait in all is known: whichever of the two was counted to its end tells the other.
+    if depth.all_delayed:
+        due = max(0, waiting - delayed)
+    elif depth.all_due:
+        delayed = max(0, waiting - due)
     return Standing(
         name,
-        {state: counts.get(state, 0) for state in STATES},
-        first if first is not None and first <= now else None,
+        counts,
+        depth.due_since,
+        due,
+        delayed,
+        depth.all_due or depth.all_delayed,
         bool(decided and decided.paused),
         decided.max_running if decided else None,
         decided.actor if decided else None,

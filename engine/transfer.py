@@ -37,7 +37,7 @@ class Tally(NamedTuple):
 def export(state: str | None = None) -> Iterator[bytes]:
     """The lines of everything, as it is at one instant; with `state` the jobs in it alone, without the settings."""
     found = dict.fromkeys(COLUMNS, 0)
-    with db.transaction("DEFERRED"):  # one view of the database, that keeps nobody from writing
+    with db.snapshot():
         yield records.head()
         for type, columns in _everything(state):
             found[type] += 1

@@ -71,8 +71,26 @@ def test_what_is_no_limit_is_refused(queue, most):
         queues.limit("mail", most, actor="panel")
 
 
-def test_the_first_of_each_queue_is_found_by_seeks(queue):
-    plan = models.db.execute_sql(f"EXPLAIN QUERY PLAN {dialect.FIRST_OF_QUEUES}", ('["a"]',)).fetchall()
+def test_the_depths_are_found_by_seeks(queue):
+    asked = {"queues": '["a"]', "now": 0, "most": 1}
+    plan = models.db.execute_sql(f"EXPLAIN QUERY PLAN {dialect.DEPTHS_OF_QUEUES}", asked).fetchall()
     steps = [step for *_, step in plan if " job" in step or " j " in step]
     assert steps
     assert not [step for step in steps if not (step.startswith("SEARCH") and "job_claim" in step)]
+
+
+def _fill(due: int, delayed: int) -> None:
+    for number, when in ((due, "+0s"), (delayed, "+1d")):
+        jobs.enqueue_many({"command": ":", "queue": "mail", "priority": n % 2, "run_at": when} for n in range(number))
+
+
+@pytest.mark.parametrize(
+    ("due", "delayed", "told"),
+    [(3, 4, (3, 4, True)), (30, 4, (30, 4, True)), (4, 30, (4, 30, True)), (30, 32, (20, 20, False))],
+)
+def test_what_is_due_and_what_waits_for_later_is_counted_as_far_as_it_is_cheap(queue, monkeypatch, due, delayed, told):
+    monkeypatch.setattr(queues, "_COUNTED", 10)
+    _fill(due, delayed)
+    (mail,) = queues.standings()
+    assert (mail.due, mail.delayed, mail.is_exact) == told
+    assert mail.waiting == due + delayed
