@@ -20,9 +20,9 @@ from models import db
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 _MEGABYTE = 1024 * 1024
-_SPACE = (64 * _MEGABYTE, 512 * _MEGABYTE)  # free: less is a problem, a warning
+SPACE = (64 * _MEGABYTE, 512 * _MEGABYTE)  # free: less is a problem, a warning
 _LONG_WAL = 256 * _MEGABYTE  # the supervisor shortens it beyond 64 MiB
-_CLOCK_MS = 2000  # clocks are adjusted by less
+CLOCK_MS = 2000  # clocks are adjusted by less
 _NETWORK = re.compile(r"nfs\d?|cifs|smb\w*|9p|vboxsf|ceph|afs|lustre|glusterfs|fuse\.(sshfs|glusterfs|s3fs|rclone)")
 _WAL_RESET = ((3, 7, 0), (3, 51, 2))  # SQLite versions that can damage a database, first and last
 _WAL_RESET_MENDED = (
@@ -143,7 +143,7 @@ def disk_space(folder: str) -> Finding:
     """Whether enough is free to work on."""
     free = space.free(folder)
     says = f"{free // _MEGABYTE:,} MiB free in {folder}"
-    few, some = _SPACE
+    few, some = SPACE
     if free >= some:
         return Finding("disk space", OK, says)
     advice = "Make room; 'queuectl prune' and 'queuectl vacuum' give some back."
@@ -225,7 +225,7 @@ def clock() -> Finding:
     """Whether time has gone forward since the last change of a job."""
     newest = db.execute_sql("SELECT max(updated_at) FROM job").fetchone()[0] or 0
     ahead_ms = newest - models.now_ms()
-    if ahead_ms <= _CLOCK_MS:
+    if ahead_ms <= CLOCK_MS:
         return Finding("clock", OK, "after every change of a job")
     says = f"it shows {ahead_ms / 1000:,.0f} s before the last change of a job; it was set back"
     return Finding("clock", WARNING, says, "Set the clock, by NTP; retries wait longer by that much.")
