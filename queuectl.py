@@ -6,7 +6,6 @@ day and must begin at once.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from codecs import getincrementaldecoder
@@ -14,11 +13,11 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from io import TextIOWrapper
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import comparing, operations, printing, queues, settings, steering
+from cli import checking, comparing, operations, printing, queues, settings, steering
 from cli.options import (
     FINAL,
     Group,
@@ -31,6 +30,9 @@ from cli.options import (
     json_option,
 )
 from engine.errors import InvalidInput, QueueError
+
+if TYPE_CHECKING:
+    from engine.batch import Entry
 
 VERSION = "0.1.0"
 _BATCH = 1000
@@ -128,22 +130,29 @@ def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--cwd", help="The folder it runs in.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
-def enqueue(payload: tuple[str, ...], path: str | None, origin: str | None, **flags: Any) -> None:
+@click.option("--lines", "form", flag_value="lines", default="json", help="With --file: each line is a command.")
+@click.option("--check", is_flag=True, help="Store nothing; say what is amiss, and when it would be tried.")
+def enqueue(
+    payload: tuple[str, ...], path: str | None, origin: str | None, form: str, check: bool, **flags: Any
+) -> None:
     """Store a job, or many from a file."""
     if (path and (payload or origin)) or not (path or payload or origin):
         raise click.UsageError("Give a job or --file, one of the two.")
-    found = list(_from_file(path) if path else _from_job(origin, payload) if origin else _from_words(payload))
+    found = list(_from_file(path, form) if path else _from_job(origin, payload) if origin else _from_words(payload))
     if not found:
         raise InvalidInput(f"There is no job in {_name(path or '')}; write one JSON object a line.")
     given = _given(flags)
     jobs = [(label, job | given | _merged(job, given)) for label, job in found]
     if len(jobs) > 1 and "id" in given:
         raise click.UsageError("--id names one job; there are many here.")
-    _check(jobs)
+    _refuse_mistakes(jobs)
+    if check:
+        checking.show(jobs)
+        return
     _store([job for _, job in jobs], origin, told=len(jobs) == 1)
 
 
-def _from_job(job_id: str, words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _from_job(job_id: str, words: tuple[str, ...]) -> Iterator[Entry]:
     """A job like that one, with what the words say in its place."""
     from engine import queries
     from engine.jobs import payload_of
@@ -153,7 +162,7 @@ def _from_job(job_id: str, words: tuple[str, ...]) -> Iterator[tuple[str, dict[s
     yield "", job | (next(_from_words(words))[1] if words else {})
 
 
-def _from_words(words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _from_words(words: tuple[str, ...]) -> Iterator[Entry]:
     from engine import spec
 
     if len(words) > 1:
@@ -166,54 +175,28 @@ def _from_words(words: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "", {"command": words[0]}
 
 
-def _from_file(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every job in the file with where it stands, for messages. One object, an array, or an object a line."""
-    from engine import spec
+def _from_file(path: str, form: str) -> Iterator[Entry]:
+    """Every job in the file with where it stands, for messages."""
+    from engine import batch
 
-    text = _read(path)
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if text.lstrip().startswith("["):
-        yield from _from_array(text)
-    elif len(lines) == 1 or (lines and not _is_object(lines[0][1])):
-        yield "", spec.parse_json(text)
-    else:
-        for number, line in lines:
-            try:
-                yield f"line {number}: ", spec.parse_json(line)
-            except InvalidInput as error:
-                raise InvalidInput(f"line {number}: {error} Nothing was stored.") from None
+    found = batch.read(batch.decode(_read(path), _name(path)), form)
+    if found.mistakes:
+        raise InvalidInput(f"{found.mistakes[0]} Nothing was stored.")
+    yield from found.jobs
 
 
-def _from_array(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    from engine import spec
-
-    for number, job in enumerate(spec.parse_json(f'{{"jobs": {text}}}')["jobs"], 1):
-        if not isinstance(job, dict):
-            raise InvalidInput(f"job {number}: must be a JSON object. Nothing was stored.")
-        yield f"job {number}: ", job
-
-
-def _read(path: str) -> str:
+def _read(path: str) -> bytes:
     try:
         if path == "-":
-            return sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin else ""
+            return sys.stdin.buffer.read() if sys.stdin else b""
         with open(path, "rb") as file:
-            return file.read().decode("utf-8-sig")
+            return file.read()
     except OSError as error:
         raise InvalidInput(f"Cannot read {path}: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{_name(path)} is not UTF-8 at byte {error.start}; save it as UTF-8.") from None
 
 
 def _name(path: str) -> str:
     return "standard input" if path == "-" else path
-
-
-def _is_object(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
@@ -241,21 +224,12 @@ def _merged(job: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {"env": env | given["env"]} if isinstance(env, dict) and "env" in given else {}
 
 
-def _check(jobs: list[tuple[str, dict[str, Any]]]) -> None:
-    """Every job before the first is stored. Raises InvalidInput with the line at fault."""
-    from engine import spec
+def _refuse_mistakes(jobs: list[Entry]) -> None:
+    """Look at every job before the first is stored. Raises InvalidInput with the line at fault."""
+    from engine import batch
 
-    seen: dict[Any, str] = {}
-    for label, job in jobs:
-        try:
-            job_id = spec.parse(job, 0).get("id")
-        except InvalidInput as error:
-            raise InvalidInput(f"{label}{error}{' Nothing was stored.' if label else ''}") from None
-        if job_id in seen and job_id is not None:
-            raise InvalidInput(
-                f"{label}id {job_id} was given in {seen[job_id].rstrip(': ')} already. Nothing was stored."
-            )
-        seen[job_id] = label
+    for mistake in batch.mistakes(jobs, now=0):
+        raise InvalidInput(f"{mistake}{' Nothing was stored.' if mistake.place else ''}", mistake.field)
 
 
 def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:

@@ -13,18 +13,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from engine import zones
 from engine.errors import InvalidInput
 
 COMMAND_BYTES = 100_000  # Linux takes one argument of at most 131,072 bytes
 ENV_BYTES = 64_000
 PRIORITIES = (-100, 100)  # bounded: a claim looks at each priority once
 YEAR_S = 365 * 24 * 3600
+LAST_MS = 253_402_300_799_000  # the end of the year 9999
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@+-]{0,127}")
 _QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TAG = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IN = re.compile(r"\+(\d{1,9})([smhd])")
+_AT_PLACE = re.compile(r"(\S{1,40}) ([A-Za-z]\S*)")  # a local time and the zone whose clocks show it
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -78,6 +81,17 @@ def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:
     if "delay_ms" in row:
         row["next_run_at"] = row.pop("delay_ms")
     return row
+
+
+def mistakes(payload: dict[str, Any], now: int) -> list[InvalidInput]:
+    """Every mistake in `payload`, where `parse` raises the first of them; none when it can be stored."""
+    found = []
+    for name, value in {"command": None, **payload}.items():
+        try:
+            parse({"command": ":", name: value}, now)
+        except InvalidInput as error:
+            found.append(error)
+    return found
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -181,14 +195,15 @@ def _run_at(value: Any) -> tuple[str, int]:
         if seconds > 10 * YEAR_S:
             raise InvalidInput("is more than ten years ahead.")
         return "delay_ms", seconds * 1000
+    local = _AT_PLACE.fullmatch(value)
     try:
-        instant = datetime.fromisoformat(value)
+        instant = zones.instant(local[1], local[2]) if local else datetime.fromisoformat(value)
     except ValueError:
         raise InvalidInput('use "2025-11-04T10:30:00Z", or a delay such as "+90s", "+10m", "+2h", "+1d".') from None
     if instant.tzinfo is None:
         raise InvalidInput(f'has no time zone; write "{instant.isoformat()}Z" for UTC, or +01:00 in the place of Z.')
     ms = (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    if not 0 <= ms <= 253_402_300_799_000:
+    if not 0 <= ms <= LAST_MS:
         raise InvalidInput("must lie between the years 1970 and 9999.")
     return "next_run_at", ms
 
@@ -238,7 +253,7 @@ FIELDS = {
         Field("priority", _priority, "-100 to 100, higher runs first; default 0"),
         Field("max_retries", _max_retries, "retries after the first failure; default: max_retries_default"),
         Field("timeout_sec", _timeout, "seconds until it is stopped; 0 for none; default: job_timeout_sec"),
-        Field("run_at", _run_at, 'not before this instant: "2025-11-04T10:30:00Z" or "+10m"'),
+        Field("run_at", _run_at, 'not before: "2025-11-04T10:30:00Z", "2025-11-04T10:30 Europe/Berlin" or "+10m"'),
         Field("cwd", _cwd, "the folder it runs in, absolute; default: the supervisor's"),
         Field("env", _env, "environment variables added, an object of strings"),
         Field("tags", _tags, "words to find it by, a list"),

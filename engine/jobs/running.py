@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import models
-from engine import config, dialect, tally
+from engine import config, dialect, plan, tally
 from engine.errors import StaleClaim
 from engine.output import EMPTY, Output
 from models import Job, db
@@ -173,11 +173,7 @@ def follow_clock(before: int, now: int) -> int:
 
 def backoff_ms(attempts: int) -> int:
     """How long a job waits after its failure number `attempts`: base ^ attempts seconds, bounded, with jitter."""
-    limit = config.get("max_backoff_sec")
-    try:
-        wait = min(float(config.get("backoff_base")) ** attempts, limit)
-    except OverflowError:
-        wait = limit
+    wait = plan.wait_s(attempts, config.get("backoff_base"), config.get("max_backoff_sec"))
     spread = time.perf_counter_ns() % 1_000_003 / 1_000_003  # no secret, only unlike the next one
     return int(wait * (1 + config.get("backoff_jitter") * spread) * 1000)
 

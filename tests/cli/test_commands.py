@@ -494,3 +494,32 @@ def test_states_keys_and_commands_are_completed_and_trouble_is_silent(queuectl, 
     done = queuectl.run(env=queuectl.env | asked)
     assert [word.removeprefix("plain,") for word in done.stdout.split()] == found
     assert done.stderr == ""
+
+
+# --- a look before a job is stored
+
+
+def test_check_says_what_is_amiss_and_when_it_would_be_tried_and_stores_nothing(queuectl):
+    said = queuectl.ok("enqueue", "--check", "--timeout", "0.5", "no_such_program")
+    assert "warning: command: There is no program no_such_program here" in said
+    assert "warning: timeout_sec: Only 500 ms" in said
+    assert "then about +2 s, +4 s, +8 s; dead after 4 tries" in said
+    assert queuectl.json("list") == []
+
+
+def test_check_refuses_what_the_shell_cannot_read(queuectl):
+    done = queuectl.run("enqueue", "--check", "echo 'open")
+    assert done.returncode == 1
+    assert "problem: command: The shell cannot read it" in done.stdout
+
+
+def test_a_file_may_hold_a_command_a_line(queuectl):
+    queuectl.ok("enqueue", "--lines", "--queue", "mail", "--file", "-", stdin=b"echo a\n\n# no job\necho b\n")
+    assert [job["command"] for job in queuectl.json("list", "--queue", "mail")] == ["echo b", "echo a"]
+
+
+def test_check_names_the_lines_of_a_file_that_have_a_problem(queuectl):
+    done = queuectl.run("enqueue", "--check", "--lines", "--file", "-", stdin=b"echo a\necho '\n")
+    assert done.returncode == 1
+    assert "problem: line 2: The shell cannot read it" in done.stdout
+    assert queuectl.json("list") == []

@@ -1,0 +1,65 @@
+"""`enqueue --check`: what is amiss with jobs, and when one would be tried. Stores nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import connect
+from engine.errors import Refused
+
+if TYPE_CHECKING:
+    from engine.batch import Entry
+    from engine.plan import Plan
+
+_SHOWN = 20
+
+
+def show(jobs: list[Entry]) -> None:
+    """Say what may go wrong. Raises Refused when the shell cannot read a command, or an id is taken."""
+    connect()
+    if len(jobs) == 1:
+        _show_one(*jobs[0])
+    else:
+        _show_many(jobs)
+
+
+def _show_one(place: str, job: dict[str, Any]) -> None:
+    import models
+    from workers import precheck
+
+    now = models.now_ms()
+    found = precheck.look(job, now)
+    for finding in found:
+        click.echo(f"{'problem' if finding.grave else 'warning'}: {finding.field}: {finding.sentence}")
+    click.echo(_words(precheck.tries(job, now)))
+    if any(finding.grave for finding in found):
+        raise Refused("The job has a problem. Nothing was stored.")
+
+
+def _show_many(jobs: list[Entry]) -> None:
+    from engine import batch
+    from workers import precheck
+
+    problems = batch.taken(jobs) + precheck.unreadable(jobs)
+    for problem in problems[:_SHOWN]:
+        click.echo(f"problem: {problem}")
+    if len(problems) > _SHOWN:
+        click.echo(f"and {len(problems) - _SHOWN:,} more.")
+    if problems:
+        raise Refused(f"{len(problems):,} of {len(jobs):,} jobs have a problem. Nothing was stored.")
+    click.echo(f"{len(jobs):,} jobs, nothing amiss. Nothing was stored.")
+
+
+def _words(plan: Plan) -> str:
+    waits = [f"+{step.wait_s:g} s" for step in plan.tries[1:6] if step.wait_s is not None]
+    more = f", … {len(plan.tries) - 6} more" if len(plan.tries) > 6 else ""
+    then = f", then about {', '.join(waits)}{more}" if waits else ""
+    end = f"dead after {len(plan.tries)} {'try' if len(plan.tries) == 1 else 'tries'}"
+    return f"tries at {_at(plan.tries[0].at)}{then}; {end}, at about {_at(plan.dead_at)} if each fails at once."
+
+
+def _at(instant: int) -> str:
+    return f"{datetime.fromtimestamp(instant / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
