@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import peewee
@@ -16,6 +20,43 @@ class Sqlite(SqliteDatabase):
     """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
 
     patience_s = 10.0
+    courtesy_s = 0.05
+
+    def give_way(self) -> bool:
+        """Let those who wait for the write lock have it first, for a moment: call it before work that is not urgent.
+
+        SQLite hands its lock to whoever asks at the right instant; who writes again and again would have it for ever.
+        Returns whether anybody waited.
+        """
+        give_up_at = time.monotonic() + self.courtesy_s
+        waited = False
+        while self.is_waiting() and time.monotonic() < give_up_at:
+            waited = True
+            time.sleep(0.0005)
+        return waited
+
+    def is_waiting(self) -> bool:
+        """Whether a process waits for the write lock."""
+        with self._queue(fcntl.LOCK_EX) as is_free:
+            return not is_free
+
+    def queued(self) -> AbstractContextManager[bool]:
+        """Be seen by those who give way; False when one of them looks at this very instant."""
+        return self._queue(fcntl.LOCK_SH)
+
+    @contextmanager
+    def _queue(self, kind: int) -> Iterator[bool]:
+        """Lock the file of those who wait, if it can be had: all of them share it."""
+        path = f"{self.database}.run/waiting.lock"
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield True  # nobody gives way, and it takes longer
+            return
+        try:
+            yield _lock(fd, kind)
+        finally:
+            os.close(fd)
 
     def connect(self, reuse_if_open: bool = False) -> Any:
         """Open this thread's connection; its first statements may meet a lock as any may."""
@@ -56,33 +97,47 @@ class Sqlite(SqliteDatabase):
         be stored alone.
         """
         give_up_at = None
-        while True:
-            try:
-                with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
-                    if met is not None:
-                        try:
-                            raise met
-                        finally:
-                            met = None  # it holds the frames of all callers, and they would hold it
-                    return act(*args)
-            except IntegrityError:
-                raise
-            except UnicodeEncodeError as error:  # half a surrogate: a byte of an argument that is no UTF-8, mostly
-                raise InvalidInput(
-                    "What was given is not text in UTF-8; correct the characters it cannot hold."
-                ) from error
-            except OverflowError as error:
-                raise InvalidInput("A number that was given is too large; give one of at most 18 digits.") from error
-            except DatabaseError as error:
-                sentence = str(error)
-                if "locked" not in sentence and "busy" not in sentence:
-                    raise unavailable(sentence, self.database) from error
-                now = time.monotonic()
-                give_up_at = give_up_at or now + self.patience_s
-                if now > give_up_at:
-                    raise unavailable(sentence, self.database) from error
-            # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
-            time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
+        is_queued = False
+        with ExitStack() as queue:
+            while True:
+                try:
+                    with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
+                        if met is not None:
+                            try:
+                                raise met
+                            finally:
+                                met = None  # it holds the frames of all callers, and they would hold it
+                        return act(*args)
+                except IntegrityError:
+                    raise
+                except UnicodeEncodeError as error:  # half a surrogate: a byte of an argument that is no UTF-8, mostly
+                    raise InvalidInput(
+                        "What was given is not text in UTF-8; correct the characters it cannot hold."
+                    ) from error
+                except OverflowError as error:
+                    raise InvalidInput(
+                        "A number that was given is too large; give one of at most 18 digits."
+                    ) from error
+                except DatabaseError as error:
+                    sentence = str(error)
+                    if "locked" not in sentence and "busy" not in sentence:
+                        raise unavailable(sentence, self.database) from error
+                    now = time.monotonic()
+                    if give_up_at is None:
+                        give_up_at = now + self.patience_s
+                    is_queued = is_queued or queue.enter_context(self.queued())
+                    if now > give_up_at:
+                        raise unavailable(sentence, self.database) from error
+                # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
+                time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
+
+
+def _lock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 _TROUBLE = (

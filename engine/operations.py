@@ -104,6 +104,7 @@ def step(pk: int) -> Operation:
     batch = _next(operation)
     here = (Operation.pk == pk) & (Operation.cursor == operation.cursor) & (Operation.state == "running")
     state = "finished" if batch.is_last else "running"
+    db.give_way()
     with db.transaction():
         moved = Operation.update(cursor=batch.cursor, state=state, updated_at=models.now_ms()).where(here).execute()
         if moved:  # else another process was quicker

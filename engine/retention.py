@@ -22,6 +22,8 @@ from models import Attempt, Job, Operation, Supervisor, Worker, db
 BATCH = 500  # rows read, and the most that are deleted at once
 _FIRST = 32  # jobs in the first deletion; their outputs may be long
 _HOLD_S = 0.01  # how long a deletion should hold the write lock
+_REST_OF_WORK = 4  # while others write, the lock is theirs for so many times as long
+_LONGEST_REST_S = 0.2
 _SLICE_S = 0.03  # of a supervisor's time in one go
 _GO_ON_S = 0.5  # until its next go while something is left
 _OPERATIONS_DAYS = 30  # bulk operations are remembered
@@ -131,11 +133,15 @@ def _in_steps(pages: Iterable[list[int]], act: Callable[[list[int]], int]) -> It
     size = _FIRST
     for pks in pages:
         while pks:
+            busy = db.give_way()
             began = time.monotonic()
             number = act(pks[:size])
             pks = pks[size:]
-            size = _next_size(size, time.monotonic() - began)
+            took_s = time.monotonic() - began
+            size = _next_size(size, took_s)
             yield number
+            if busy:
+                time.sleep(min(took_s * _REST_OF_WORK, _LONGEST_REST_S))
         yield 0
 
 

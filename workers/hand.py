@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,18 +21,21 @@ from engine.output import Output
 from workers import locks
 
 LIMIT = 8  # jobs claimed at once
+MOST = 64  # while others keep the database busy, so that not every few jobs wait for it
+_WAITS = 0.2  # of the time that the jobs took: a turn that takes longer has waited
 SHORT_MS = 10  # after a job that took longer they are claimed one by one again
 OUTPUT_BYTES = 4096  # of an end that waits with others to be stored
 
 
 class Hand:
-    """Jobs claimed (`waiting`) and ends not stored (`ended`), and how many jobs to claim next (`reach`)."""
+    """Jobs claimed (`waiting`) and ends not stored (`ended`), and how many jobs to claim next (`reach`: up to `most`)."""
 
     def __init__(self, folder: str, worker_pk: int, limit: int = LIMIT):
         self.waiting: deque[Claim] = deque()
         self.ended: list[Ended] = []
-        self.limit = limit
+        self.limit = self.most = limit
         self.reach = 1
+        self.turned_at = time.monotonic()
         self.slow = False  # a job took long
         self.full = False  # store before the next one is run
         self.alone = True  # one job at a time: nothing is written
@@ -45,8 +49,12 @@ class Hand:
         """The job to run now; None when there is none, or something must be stored before."""
         return self.waiting.popleft() if self.waiting and not self.full else None
 
-    def turn(self, claims: Sequence[Claim], given_back: Sequence[Claim]) -> None:
-        """What had ended is stored; take what was claimed. More the next time, while there is enough of it."""
+    def turn(self, claims: Sequence[Claim], given_back: Sequence[Claim], took_s: float = 0.0) -> None:
+        """What had ended is stored; take what was claimed. More the next time, while there is enough of it.
+
+        took_s: how long that took, waiting for the database and all.
+        """
+        self._weigh(took_s)
         self.ended = []
         self.full = False
         if given_back:
@@ -58,8 +66,15 @@ class Hand:
         self.waiting.extend(claims)
         self.alone = len(claims) <= 1
         deep = len(claims) == self.reach and not self.slow
-        self.reach = min(self.reach * 2, self.limit) if deep else 1
+        self.reach = min(self.reach * 2, self.most) if deep else 1
         self.slow = False
+
+    def _weigh(self, took_s: float) -> None:
+        now = time.monotonic()
+        ran_s, self.turned_at = now - took_s - self.turned_at, now
+        if self.limit > 1 and self.ended:
+            grown = self.most * 2 if took_s > ran_s * _WAITS else self.most // 2
+            self.most = max(self.limit, min(MOST, grown))
 
     def clear(self) -> None:
         """What had ended is stored and what waited given back, while a command runs: what is said of it stays."""

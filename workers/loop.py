@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import time
 from contextlib import suppress
 from functools import partial
 
@@ -82,13 +83,14 @@ class Loop:
             reach = 0 if alone or self.leaving or hand.waiting else hand.reach
             if not (hand.ended or back or reach):
                 return
+            began = time.monotonic()
             try:
                 claims, stale = jobs.turn(self.id, self.host, hand.ended, back, reach)
             except Unavailable as error:
                 self._wait_for_database(error)
             else:
                 self._stored(stale)
-                hand.turn(claims, back)
+                hand.turn(claims, back, time.monotonic() - began)
                 return
 
     def _settle(self) -> None:

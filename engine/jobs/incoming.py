@@ -28,6 +28,7 @@ def enqueue_many(payloads: Iterable[dict[str, Any]], origin: str | None = None) 
     default = config.get("max_retries_default")
     new_ids = ids.new_ids(now)
     rows = [_row(payload, now, default, new_ids) | {"origin": origin} for payload in payloads]
+    db.give_way()
     with db.transaction():
         for row in rows:
             _insert(row)

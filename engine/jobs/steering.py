@@ -101,6 +101,7 @@ def retry_dead(job_ids: Iterable[str] | None = None) -> int:
         found = (Job.id.in_(chosen[start : start + _BATCH]) for start in range(0, len(chosen), _BATCH))
     retried = 0
     for where in found:
+        db.give_way()
         with db.transaction():
             retried += retry_where(where, ("dead",))
             wakeup.nudge()

@@ -99,6 +99,21 @@ def test_what_printed_much_is_stored_before_the_next_one_runs(hand):
     assert hand.next() == _claim(2)
 
 
+def test_more_are_claimed_while_a_turn_has_to_wait_and_fewer_again_when_not(hand):
+    def turns(took_s: float) -> list[int]:
+        asked = []
+        for _ in range(9):
+            hand.turn([_claim(pk) for pk in range(hand.reach)], (), took_s)
+            while held := hand.next():
+                hand.end(_ended(held))
+            asked.append(hand.reach)
+        return asked
+
+    assert turns(took_s=60.0)[-1] == hands.MOST
+    hand.turned_at -= 1e6  # the jobs before this turn took long together
+    assert turns(took_s=0.0)[-1] == hands.LIMIT
+
+
 # --- what is known of them afterwards
 
 
