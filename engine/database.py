@@ -20,15 +20,14 @@ class Sqlite(SqliteDatabase):
     """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
 
     patience_s = 10.0
-    courtesy_s = 0.05
 
-    def give_way(self) -> bool:
+    def give_way(self, longest_s: float = 0.05) -> bool:
         """Let those who wait for the write lock have it first, for a moment: call it before work that is not urgent.
 
         SQLite hands its lock to whoever asks at the right instant; who writes again and again would have it for ever.
         Returns whether anybody waited.
         """
-        give_up_at = time.monotonic() + self.courtesy_s
+        give_up_at = time.monotonic() + longest_s
         waited = False
         while self.is_waiting() and time.monotonic() < give_up_at:
             waited = True

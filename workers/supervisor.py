@@ -25,7 +25,7 @@ from workers.birth import Child
 from workers.chores import Chores
 from workers.ground import Ground
 
-LOOK_S = 0.1  # the safety net behind the nudge, while a worker is idle
+LOOK_S = 0.25  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
 PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
 ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands

@@ -33,7 +33,7 @@ from tests.support import wait_until
 from workers import birth, locks, supervisor
 from workers.supervisor import Supervision
 
-_UNSEEN_S = 3.0  # a healthy supervisor looks ten times a second
+_UNSEEN_S = 3.0  # a healthy supervisor looks four times a second
 _STAY = "exec sleep 300"
 _CLOSE = 'for f in /proc/self/fd/*; do n=${f##*/}; case $n in 9|255) ;; *) eval "exec $n>&-";; esac; done'
 

@@ -10,6 +10,7 @@ import pytest
 import models
 from engine import jobs
 from engine.database import Sqlite
+from engine.jobs import incoming
 from models import db
 from tests.support import wait_until
 
@@ -35,7 +36,7 @@ def _has_written() -> bool:
 
 
 def test_who_waits_writes_before_who_gives_way_writes_again(queue, other, monkeypatch):
-    monkeypatch.setattr(Sqlite, "courtesy_s", 20.0)
+    monkeypatch.setattr(incoming, "_COURTESY_S", 20.0)
     done = threading.Event()
     waiting = threading.Thread(target=_write, args=(other, done))
     with db.transaction():
@@ -51,12 +52,11 @@ def test_nobody_gives_way_to_nobody(queue):
     assert db.give_way() is False
 
 
-def test_one_gives_way_for_a_moment_only(queue, other, monkeypatch):
+def test_one_gives_way_for_a_moment_only(queue, other):
     """Who is stopped while it waits holds up nobody."""
-    monkeypatch.setattr(Sqlite, "courtesy_s", 0.01)
     with other.queued():
         before = time.monotonic()
-        assert db.give_way() is True
+        assert db.give_way(0.01) is True
         queue.add("job")
     assert time.monotonic() >= before + 0.01
     assert db.give_way() is False
