@@ -1,27 +1,138 @@
-"""The first page: how many jobs are where, what runs, who works, what failed last."""
+"""The first page: what is where and where it goes, what ended lately, what is wrong, who works."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 
-from engine import queries
-from views import answers, rows
+import models
+from engine import alarms, figures, pace, queries, queues
+from engine.figures import Figures
+from engine.queues import Standing
+from models import db
+from views import answers, charts, rows, tiles, words
+from views.tiles import Backlog
 
 bp = Blueprint("overview", __name__)
+
+SPANS = {"1h": "hour", "24h": "24 hours", "7d": "7 days"}
+_PARTS = {"1h": "minute", "24h": "hour", "7d": "six hours"}
+_TICKS = {
+    "1h": ("60 min ago", "45", "30", "15", "now"),
+    "24h": ("24 h ago", "18", "12", "6", "now"),
+    "7d": (
+        "7 days ago",
+        "5\N{VULGAR FRACTION ONE QUARTER}",
+        "3\N{VULGAR FRACTION ONE HALF}",
+        "1\N{VULGAR FRACTION THREE QUARTERS}",
+        "now",
+    ),
+}
+_CELLS = 60  # workers shown one by one
+_LOST_MS = 10 * 60_000  # so long a worker that was lost is shown among those that live
 
 
 @bp.get("/")
 def index() -> Any:
-    counts = queries.counts()
-    workers = rows.living_workers()
-    shows = {
-        "counts": counts,
-        "total": sum(counts.values()),
-        "workers": workers,
-        "stranded": counts["pending"] + counts["failed"] if not workers else 0,
-        "running": rows.job_rows(queries.running(limit=10)),
+    window = figures.window(request.args.get("window"))
+    with db.snapshot():  # the counts agree with the lists
+        shows = _shows(window, models.now_ms())
+        return answers.live("overview/index.html", "overview/_live.html", shows, spans=SPANS)
+
+
+def _shows(window: figures.Window, now: int) -> dict[str, Any]:
+    found, standings = figures.of(window, now), queues.standings()
+    counts, workers = queries.counts(), rows.living_workers()
+    foreseen = _foreseen(standings, now)
+    return {
+        "window": window.name,
+        "span": SPANS[window.name],
+        "is_new": not any((*counts.values(), *found.total[:2], *found.before[:2])),
+        "alarms": alarms.ring(standings, now),
+        "tiles": [
+            *tiles.now(counts, len(workers), foreseen),
+            *tiles.lately(found, counts["dead"], SPANS[window.name]),
+            tiles.waiting(_backlog(standings)),
+        ],
+        "forecast": _forecast(foreseen),
+        "charts": _charts(found) if any(found.total[:2]) else None,
+        "crew": _crew(workers),
+        "workers": [*_lost(now), *workers][:_CELLS],
+        "running": rows.job_rows(queries.running(limit=8)),
         "failures": rows.job_rows(queries.last_failures(limit=8)),
     }
-    return answers.live("overview/index.html", "overview/_live.html", shows)
+
+
+# --- the backlog
+
+
+def _backlog(standings: Iterable[Standing]) -> Backlog:
+    held = [queue for queue in standings if queue.due]
+    since = min((queue.due_since for queue in held if queue.due_since is not None), default=None)
+    return Backlog(sum(queue.due for queue in held), since, all(queue.is_exact for queue in held))
+
+
+def _foreseen(standings: list[Standing], now: int) -> pace.Pace | None:
+    """What becomes of the backlog; None, too, where it is too large to be counted."""
+    backlog = _backlog(queue for queue in standings if not queue.paused)
+    paused = [queue.name for queue in standings if queue.paused]
+    return pace.forecast(backlog.due, backlog.since, paused, now) if backlog.is_exact else None
+
+
+def _forecast(foreseen: pace.Pace | None) -> str | None:
+    if foreseen is None:
+        return None
+    if foreseen.empty_in_ms is None:
+        return f"The backlog grows by {max(1, round(foreseen.per_minute)):,} a minute."
+    about = words.span(foreseen.empty_in_ms, 1) if foreseen.empty_in_ms >= 60_000 else "a minute"
+    return f"At this pace the backlog is empty in about {about}."
+
+
+# --- what ended
+
+
+def _charts(found: Figures) -> dict[str, Any]:
+    throughput = charts.throughput(found)
+    name = found.window.name
+    return {
+        "throughput": throughput,
+        "durations": charts.durations(found),
+        "ticks": _TICKS[name],
+        "part": _PARTS[name],
+        "ended": _ended(found, throughput["most"]),
+        "took": _took(found),
+        "lines": [(bar.at, *map(_whole, bar.sums)) for bar in found.bars if any(bar.sums[:2])],
+    }
+
+
+def _ended(found: Figures, most: int) -> str:
+    total, part = found.total, {"minute": "one minute", "hour": "one hour"}.get(_PARTS[found.window.name], "six hours")
+    return f"{total.completed:,} completed, {total.failed:,} failed; at most {most:,} in {part}."
+
+
+def _took(found: Figures) -> str:
+    half, slow = found.total.p50_ms, found.total.p95_ms
+    if half is None or slow is None:
+        return "All of these runs were lost with their workers."
+    return f"Half took about {words.duration(round(half))} or less, 95 % about {words.duration(round(slow))} or less."
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+# --- who works
+
+
+def _crew(workers: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """How many workers are in each state."""
+    order = ("busy", "idle", "starting", "draining", "stopping")
+    found = [(state, sum(worker["status"] == state for worker in workers)) for state in order]
+    return [(state, number) for state, number in found if number]
+
+
+def _lost(now: int) -> list[dict[str, Any]]:
+    ended = [rows.worker_row(worker) for worker in queries.workers(ended=True, limit=10)]
+    return [worker for worker in ended if worker["status"] == "lost" and now - worker["stopped_at"] < _LOST_MS]

@@ -71,6 +71,7 @@ def _pages() -> Iterator[Entry]:
     yield Entry("Overview", url_for("overview.index"), "overview")
     yield Entry("Jobs", url_for("jobs.index"), "jobs")
     yield Entry("Dead letter queue", url_for("dlq.index"), "dlq", hint=words.plural(counts["dead"], "dead job"))
+    yield Entry("Queues", url_for("queues.index"), "queues", hint="pause, limit")
     yield Entry("Workers", url_for("workers.index"), "workers")
     yield Entry("Config", url_for("config.index"), "config", hint="settings")
     yield Entry("Keyboard shortcuts", url_for("shortcuts.index"), "keys", asks=True)

@@ -14,6 +14,7 @@ SHORTCUTS = (
             ("g o", "Overview"),
             ("g j", "Jobs"),
             ("g d", "Dead letter queue"),
+            ("g q", "Queues"),
             ("g w", "Workers"),
             ("g c", "Config"),
             ("g e", "Enqueue"),

@@ -23,7 +23,8 @@ def test_htmx_is_the_release_we_read():
 
 def test_each_file_is_served_under_its_hash_for_ever(panel):
     urls = re.findall(r'(?:src|href)="(/assets/[^"]+)"', panel.get("/").text)
-    assert sorted(url.rpartition("/")[2] for url in urls) == ["app.css", "app.js", "favicon.svg", "htmx.js", "keys.js"]
+    names = ["app.css", "app.js", "favicon.svg", "htmx.js", "keys.js", "overview.css"]
+    assert sorted(url.rpartition("/")[2] for url in urls) == names
     for url in urls:
         answer = panel.get(url)
         assert answer.status_code == 200

@@ -1,0 +1,96 @@
+"""The figures at the top of the overview: each a count, where it leads, and how it moves."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask import url_for
+
+from engine import alarms
+from engine.figures import Figures
+from engine.pace import Pace
+from views import words
+
+RISE = "\N{BLACK UP-POINTING TRIANGLE}"
+FALL = "\N{BLACK DOWN-POINTING TRIANGLE}"
+
+
+class Note(NamedTuple):
+    """The small line below a count. sign: whether it rises or falls. mood: good or bad, "" for neither."""
+
+    text: str = ""
+    sign: str = ""
+    mood: str = ""
+
+
+class Tile(NamedTuple):
+    """span: over what time it is counted, "" for now. since: an instant to show instead of the count."""
+
+    label: str
+    state: str
+    count: int
+    url: str
+    note: Note
+    span: str = ""
+    since: int | None = None
+
+
+class Backlog(NamedTuple):
+    """The jobs that might run at once: how many, since when the first, and whether all of them were counted."""
+
+    due: int
+    since: int | None
+    is_exact: bool
+
+
+def now(counts: dict[str, int], workers: int, pace: Pace | None) -> list[Tile]:
+    """What waits and what runs at this instant."""
+    crew = f"of {words.plural(workers, 'worker')}" if workers else "no workers"
+    return [
+        Tile("Pending", "pending", counts["pending"], _list("pending"), direction(pace)),
+        Tile("Running", "processing", counts["processing"], _list("processing"), Note(crew)),
+    ]
+
+
+def lately(found: Figures, dead: int, span: str) -> list[Tile]:
+    """What ended in this span of time, and what lies in the dead letter queue."""
+    total, before = found.total, found.before
+    growth = change(total.completed, before.completed, span)
+    failures = change(total.failed, before.failed, span, more_is_bad=True)
+    died = Note(f"{found.died:,} in the last {span}", mood="bad") if found.died else Note(f"none in the last {span}")
+    return [
+        Tile("Completed", "completed", total.completed, _list("completed"), growth, span),
+        Tile("Failed runs", "failed", total.failed, _list("failed"), failures, span),
+        Tile("Dead", "dead", dead, url_for("dlq.index"), died),
+    ]
+
+
+def waiting(backlog: Backlog) -> Tile:
+    """How long the job waits that waits the longest."""
+    note = f"{alarms.jobs(backlog.due, backlog.is_exact)} due" if backlog.due else "nothing is due"
+    return Tile("Oldest due", "waiting", backlog.due, url_for("queues.index"), Note(note), since=backlog.since)
+
+
+def change(count: int, before: int, span: str, more_is_bad: bool = False) -> Note:
+    """How the count compares with that of the span before."""
+    if count == before:
+        return Note(f"as the {span} before")
+    if not before:
+        return Note(f"none the {span} before")
+    percent = round(100 * (count - before) / before)
+    size = f"{abs(percent)} %" if abs(percent) < 1000 else f"{count / before:.0f} times"
+    rises = count > before
+    mood = ("bad" if rises else "good") if more_is_bad else ""
+    return Note(f"{size} on the {span} before", RISE if rises else FALL, mood)
+
+
+def direction(pace: Pace | None) -> Note:
+    """Whether what waits becomes more."""
+    if pace is None:
+        return Note()
+    rate = f"{max(1, round(abs(pace.per_minute))):,} a minute"
+    return Note(rate, RISE if pace.per_minute > 0 else FALL)
+
+
+def _list(state: str) -> str:
+    return url_for("jobs.index", state=state)
