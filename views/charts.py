@@ -27,7 +27,7 @@ def throughput(figures: Figures) -> dict[str, Any]:
         if completed or failed:
             shape = {"x": STEP * place + 1, "width": STEP - 2, "completed": completed, "failed": failed}
             bars.append(shape | {"title": _title(bar, figures)})
-    return _frame(figures, [f"{tick:,}" for tick in ticks(top)]) | {"bars": bars, "most": most}
+    return _frame(figures, [f"{top:,}", f"{top // 2:,}", "0"]) | {"bars": bars, "most": most}
 
 
 def durations(figures: Figures) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def durations(figures: Figures) -> dict[str, Any]:
     slowest = max((bar.sums.p95_ms or 0 for bar in figures.bars), default=0)
     top = round_duration(slowest)
     lines = {name: _path([getattr(bar.sums, name) for bar in figures.bars], top) for name in ("p50_ms", "p95_ms")}
-    return _frame(figures, [short_duration(top), "", "0"]) | {"lines": lines}
+    return _frame(figures, [short_duration(top), short_duration(top / 2), "0"]) | {"lines": lines}
 
 
 def spark(counts: Sequence[int]) -> list[dict[str, float]]:
@@ -47,7 +47,7 @@ def spark(counts: Sequence[int]) -> list[dict[str, float]]:
 
 def round_count(most: int) -> int:
     """A round number, not below this one and even, so that its half can stand beside it."""
-    return next(digit * 10**power for power in count() for digit in (2, 4, 6, 10) if digit * 10**power >= most)
+    return next(step * 10**power for power in count() for step in (2, 4, 6, 8, 10, 12, 16) if step * 10**power >= most)
 
 
 def round_duration(most_ms: float) -> int:
@@ -55,17 +55,12 @@ def round_duration(most_ms: float) -> int:
     return next((ms for ms in _DURATIONS if ms >= most_ms), _DURATIONS[-1])
 
 
-def short_duration(ms: int) -> str:
+def short_duration(ms: float) -> str:
     """One number and its unit: 500 ms, 2 s, 10 min, 5 h."""
     for length, unit in ((3_600_000, "h"), (60_000, "min"), (1000, "s")):
         if ms >= length:
             return f"{ms / length:g} {unit}"
-    return f"{ms} ms"
-
-
-def ticks(top: int) -> tuple[int, int, int]:
-    """What stands beside the highest line, the middle one and the lowest."""
-    return top, top // 2, 0
+    return f"{ms:g} ms"
 
 
 def _frame(figures: Figures, labels: list[str]) -> dict[str, Any]:

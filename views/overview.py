@@ -52,7 +52,7 @@ def _shows(window: figures.Window, now: int) -> dict[str, Any]:
         "is_new": not any((*counts.values(), *found.total[:2], *found.before[:2])),
         "alarms": alarms.ring(standings, now),
         "tiles": [
-            *tiles.now(counts, len(workers), foreseen),
+            *tiles.now(counts, len(workers), foreseen, sum(queue.delayed for queue in standings)),
             *tiles.lately(found, counts["dead"], SPANS[window.name]),
             tiles.waiting(_backlog(standings)),
         ],
@@ -116,7 +116,7 @@ def _took(found: Figures) -> str:
     half, slow = found.total.p50_ms, found.total.p95_ms
     if half is None or slow is None:
         return "All of these runs were lost with their workers."
-    return f"Half took about {words.duration(round(half))} or less, 95 % about {words.duration(round(slow))} or less."
+    return f"Half ended within about {words.duration(round(half))}, 95 % within {words.duration(round(slow))}."
 
 
 def _whole(value: float | None) -> int | None:

@@ -28,7 +28,7 @@ class Tile(NamedTuple):
 
     label: str
     state: str
-    count: int
+    number: int
     url: str
     note: Note
     span: str = ""
@@ -43,11 +43,11 @@ class Backlog(NamedTuple):
     is_exact: bool
 
 
-def now(counts: dict[str, int], workers: int, pace: Pace | None) -> list[Tile]:
+def now(counts: dict[str, int], workers: int, pace: Pace | None, delayed: int) -> list[Tile]:
     """What waits and what runs at this instant."""
     crew = f"of {words.plural(workers, 'worker')}" if workers else "no workers"
     return [
-        Tile("Pending", "pending", counts["pending"], _list("pending"), direction(pace)),
+        Tile("Pending", "pending", counts["pending"], _list("pending"), direction(pace, delayed)),
         Tile("Running", "processing", counts["processing"], _list("processing"), Note(crew)),
     ]
 
@@ -73,21 +73,21 @@ def waiting(backlog: Backlog) -> Tile:
 
 def change(count: int, before: int, span: str, more_is_bad: bool = False) -> Note:
     """How the count compares with that of the span before."""
-    if count == before:
-        return Note(f"as the {span} before")
     if not before:
         return Note(f"none the {span} before")
     percent = round(100 * (count - before) / before)
+    if not percent:
+        return Note(f"as the {span} before")
     size = f"{abs(percent)} %" if abs(percent) < 1000 else f"{count / before:.0f} times"
     rises = count > before
     mood = ("bad" if rises else "good") if more_is_bad else ""
     return Note(f"{size} on the {span} before", RISE if rises else FALL, mood)
 
 
-def direction(pace: Pace | None) -> Note:
-    """Whether what waits becomes more."""
+def direction(pace: Pace | None, delayed: int) -> Note:
+    """Whether what waits becomes more; while nobody knows, how much of it is not due yet."""
     if pace is None:
-        return Note()
+        return Note(f"{delayed:,} not due yet" if delayed else "")
     rate = f"{max(1, round(abs(pace.per_minute))):,} a minute"
     return Note(rate, RISE if pace.per_minute > 0 else FALL)
 
