@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ class Order(NamedTuple):
     """What to run and within which limits. `timeout_s` None: no limit. `output_bytes`: kept of each stream."""
 
     command: str
-    env: dict[str, str]
+    env: Mapping[Any, Any]  # of str or bytes, as execve(2) takes them
     cwd: str | None = None
     timeout_s: float | None = None
     grace_s: float = 10.0

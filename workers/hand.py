@@ -134,7 +134,7 @@ def _plain(run: Ended) -> list[Any]:
     """For JSON: every byte of the output becomes one character."""
     held, outcome, ending = run
     *columns, stdout, stderr = ending
-    streams = [[output.data.decode("latin-1"), output.total, output.cut] for output in (stdout, stderr)]
+    streams = [[data.decode("latin-1"), total, cut] for data, total, cut in (stdout, stderr)]
     return [held.pk, held.run, outcome, held.started_at, [*columns, *streams]]
 
 

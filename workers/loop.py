@@ -25,6 +25,7 @@ from workers.command import Order, Outcome
 from workers.hand import Hand
 
 PATIENCE_S = 2.0  # for a lock; then a worker looks after its command and its supervisor before it tries again
+_MARK = tree.MARK.encode()
 _MESSAGE = 128  # bytes; longer than any message
 
 
@@ -131,11 +132,11 @@ class Loop:
         timeout_ms = settings["job_timeout_sec"] * 1000 if held.timeout_ms is None else held.timeout_ms
         env = {
             **self.env,
-            **(json.loads(held.env) if held.env else {}),
-            "QUEUECTL_DB": self.database,
-            "QUEUECTL_JOB_ID": held.id,
-            "QUEUECTL_ATTEMPT": str(held.attempts + 1),
-            tree.MARK: tree.mark(self.instance, held.pk, held.run),
+            **(_encoded(json.loads(held.env)) if held.env else {}),
+            b"QUEUECTL_DB": self.database,
+            b"QUEUECTL_JOB_ID": held.id,
+            b"QUEUECTL_ATTEMPT": str(held.attempts + 1),
+            _MARK: tree.mark(self.instance, held.pk, held.run),
         }
         return Order(
             command=held.command,
@@ -234,6 +235,10 @@ class Loop:
         log.say(self.id, sentence)
 
 
-def _inherited_env() -> dict[str, str]:
+def _inherited_env() -> dict[bytes, bytes]:
     """The environment of a job before its own: the supervisor's, less what tells one run from another."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("QUEUECTL_")}
+    return {name: value for name, value in os.environb.items() if not name.startswith(b"QUEUECTL_")}
+
+
+def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in env.items()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from engine.output import Output
+from engine.output import EMPTY, Output
 
-_CHUNK = 65_536
+_FIRST, _CHUNK = 4096, 65_536  # most commands print little, and memory that is asked for must be cleared
 
 
 class Stream:
@@ -22,16 +22,18 @@ class Stream:
         self.total = 0
         self.shown = 0
         self.open = True
+        self.chunk = _FIRST
 
     def read(self) -> bool:
         """Take one chunk; False when there is none now. At the end of the stream `open` becomes False."""
         try:
-            chunk = os.read(self.fd, _CHUNK)
+            chunk = os.read(self.fd, self.chunk)
         except BlockingIOError:
             return False
         if not chunk:
             self.open = False
             return False
+        self.chunk = _CHUNK
         self.total += len(chunk)
         room = self.head_limit - len(self.head)
         if room > 0:
@@ -48,6 +50,8 @@ class Stream:
             pass
 
     def output(self) -> Output:
+        if not self.total:
+            return EMPTY
         tail = self.tail[-self.tail_limit :]
         kept = bytes(self.head + tail)
         return Output(kept, self.total, len(self.head) if self.total > len(kept) else None)
