@@ -114,7 +114,7 @@ class Worker(Table):
     pk = BigAutoField()
     host = TextField()
     pid = IntegerField(null=True)
-    desired = TextField(default="run")  # run, drain, stop
+    desired = TextField(default="run")  # run, drain, stop, kill
     status = TextField(default="starting")  # starting, running, draining, stopping, stopped, lost
     early_deaths = IntegerField(default=0)  # in a row, before this one; drives the restart delay
     start_after = BigIntegerField(default=0)

@@ -1,5 +1,27 @@
-"""Everything that is, or talks to, a process. The verbs for others: start, drain and stop workers."""
+"""Everything that is, or talks to, a process. The verbs for others: start, scale, drain and stop workers."""
 
-from workers.control import drain, ensure_supervisor, log_path, start, stop, supervisor_lives, wait_ended
+from workers.control import (
+    Scaling,
+    drain,
+    ensure_supervisor,
+    force_stop,
+    log_path,
+    scale,
+    start,
+    stop,
+    supervisor_lives,
+    wait_ended,
+)
 
-__all__ = ["drain", "ensure_supervisor", "log_path", "start", "stop", "supervisor_lives", "wait_ended"]
+__all__ = [
+    "Scaling",
+    "drain",
+    "ensure_supervisor",
+    "force_stop",
+    "log_path",
+    "scale",
+    "start",
+    "stop",
+    "supervisor_lives",
+    "wait_ended",
+]

@@ -37,33 +37,29 @@ def bury(
     if not _clear(worker, held, folder, spare):
         log.say("supervisor", f"{worker.id}: cannot end the processes of its job; it is not given back yet")
         return False
-    status = "stopped" if clean and not held else "lost"
+    forced = worker.desired == "kill"  # a wish, so no crash
+    status = "stopped" if forced or (clean and not held) else "lost"
+    reason = "force-stopped" if forced else reason
     journal = Journal(folder, worker.pk)
     with db.transaction():
         for job in held:
             if run := journal.end_of(job):
                 jobs.end(run)
-            elif journal.has_begun(job, among=len(held)):
-                jobs.lose(job.pk, job.run, worker.id, host, f"worker {worker.id} died: {reason}")
-            else:
+            elif not journal.has_begun(job, among=len(held)):
                 jobs.put_back([job])
+            elif forced:
+                jobs.give_back(job.pk, f"worker {worker.id} was force-stopped")
+            else:
+                jobs.lose(job.pk, job.run, worker.id, host, f"worker {worker.id} died: {reason}")
         if held:
             wakeup.nudge()
-        at = _instant()
-        Worker.update(status=status, stopped_at=at, reason=reason).where(Worker.pk == worker.pk).execute()
+        end = {"status": status, "stopped_at": models.now_ms(), "reason": reason}
+        Worker.update(end).where(Worker.pk == worker.pk).execute()
         if heir is not None:
-            Worker.insert(**heir | {"created_at": at}).execute()  # by this instant it is found (control.py)
+            Worker.insert(heir).execute()
     locks.forget(*locks.all_of(folder, worker.pk))
     log.say("supervisor", f"{status} {worker.id}: {reason}")
     return True
-
-
-def _instant() -> int:
-    """Now, or the next instant in which no worker was created: one death and one birth have it in common."""
-    now = models.now_ms()
-    while Worker.select().where(Worker.created_at == now).exists():
-        now += 1
-    return now
 
 
 def _clear(worker: Worker, held: Sequence[Claim], folder: str, spare: Collection[int]) -> bool:

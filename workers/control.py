@@ -6,19 +6,28 @@ import os
 import socket
 import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import models
 from engine import wakeup
 from engine.errors import InvalidInput, NotFound, Unavailable
-from models import Worker, db
+from models import Job, Worker, db
 from workers import locks
 
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
+WISHES = ("run", "drain", "stop", "kill")  # each stronger than those before
 _LOG_LIMIT = 1024 * 1024
 # What tells a panel from its workers, and one run of a job from another: a job's command may start a supervisor.
 _NOT_INHERITED = ("GUNICORN_", "SERVER_SOFTWARE", "QUEUECTL_JOB_ID", "QUEUECTL_ATTEMPT", "QUEUECTL_RUN")
+
+
+class Scaling(NamedTuple):
+    """How many workers took jobs before, and the ids of those that were started or drained to change it."""
+
+    before: int
+    started: list[str]
+    drained: list[str]
 
 
 def start(count: int = 1) -> list[str]:
@@ -29,16 +38,10 @@ def start(count: int = 1) -> list[str]:
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InvalidInput("The number of workers must be a whole number, 1 or more.", "count")
-    now = models.now_ms()
-    host = socket.gethostname()
     with db.transaction():
-        living = _living().count()
-        if living + count > MOST:
-            raise InvalidInput(f"At most {MOST} workers can live on one host; {living} do.", "count")
-        pks = [Worker.insert(host=host, created_at=now).execute() for _ in range(count)]
-        wakeup.nudge()
+        ids = _bear(count)
     ensure_supervisor()
-    return [f"w{pk}" for pk in pks]
+    return ids
 
 
 def drain(worker_id: str | None = None) -> list[str]:
@@ -49,6 +52,33 @@ def drain(worker_id: str | None = None) -> list[str]:
 def stop(worker_id: str | None = None) -> list[str]:
     """End the command of one worker (None: all), give its job back and leave. Returns the ids. Raises NotFound."""
     return _wish("stop", worker_id)
+
+
+def force_stop(worker_id: str | None = None) -> list[str]:
+    """Kill one worker (None: all) and all that it runs, without notice; its job goes back. Returns the ids.
+
+    For those that a stop does not end: nothing is asked to finish or to clean up. Raises NotFound.
+    """
+    return _wish("kill", worker_id)
+
+
+def scale(count: int) -> Scaling:
+    """Let `count` workers take jobs: start those that lack, or drain those that are too many, idle ones first.
+
+    Raises InvalidInput when that is less than 0 or more than MOST, Unavailable as `start`.
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise InvalidInput("The number of workers must be a whole number, 0 or more.", "count")
+    if count > MOST:
+        raise InvalidInput(f"At most {MOST} workers can live on one host.", "count")
+    with db.transaction():
+        willing = _easiest_to_spare_first()
+        spared = willing[: max(0, len(willing) - count)]
+        Worker.update(desired="drain").where(Worker.pk.in_(spared)).execute()
+        done = Scaling(len(willing), _bear(max(0, count - len(willing))), [f"w{pk}" for pk in spared])
+    if done.started or done.drained:
+        ensure_supervisor()
+    return done
 
 
 def wait_ended(worker_ids: list[str], timeout_s: float | None = None) -> list[str]:
@@ -79,6 +109,29 @@ def log_path() -> str:
     return os.path.join(models.run_folder(), "supervisor.log")
 
 
+def _bear(count: int) -> list[str]:
+    """Inside a transaction: the wish for so many more workers; their ids."""
+    living = _living().count()
+    if living + count > MOST:
+        raise InvalidInput(f"At most {MOST} workers can live on one host; {living} do.", "count")
+    wish = {"host": socket.gethostname(), "created_at": models.now_ms()}
+    pks = [Worker.insert(wish).execute() for _ in range(count)]
+    wakeup.nudge()
+    return [f"w{pk}" for pk in pks]
+
+
+def _easiest_to_spare_first() -> list[int]:
+    """The workers that take jobs: those that have not begun, then those without a job, then those of the newest job."""
+    held: Any = Job.select(Job.locked_by, Job.locked_at).where(Job.state == "processing")
+    since = dict(held.tuples())
+    willing = Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run")
+
+    def cost(worker: Worker) -> tuple[bool, bool, int, int]:
+        return worker.started_at is not None, worker.id in since, -since.get(worker.id, 0), -worker.pk
+
+    return [worker.pk for worker in sorted(willing, key=cost)]
+
+
 def _living() -> Any:
     return Worker.select(Worker.pk).where(Worker.stopped_at.is_null())
 
@@ -88,19 +141,11 @@ def _living_of(pks: set[int]) -> list[int]:
     while True:
         left = [pk for (pk,) in _living().where(Worker.pk.in_(pks)).order_by(Worker.pk).tuples()]
         # Asked for only now: who was not among the living has its heir already, for both are one transaction.
-        died: Any = Worker.select(Worker.pk, Worker.stopped_at).where(
-            Worker.pk.in_(pks - {*left}), Worker.desired == "run"
-        )
-        heirs = {heir for pk, at in died.tuples() if (heir := _heir(pk, at))} - pks
+        born: Any = Worker.select(Worker.pk).where(Worker.heir_of.in_(pks))
+        heirs = {pk for (pk,) in born.tuples()} - pks
         if not heirs:
             return left
         pks |= heirs
-
-
-def _heir(pk: int, died_at: int) -> int | None:
-    """The worker that took this one's place: the first after it that was created in the instant of its death."""
-    born: Any = Worker.select(Worker.pk).where(Worker.pk > pk, Worker.created_at == died_at)
-    return born.order_by(Worker.pk).limit(1).scalar()
 
 
 def _pk(worker_id: str) -> int:
@@ -118,7 +163,7 @@ def _wish(wish: str, worker_id: str | None) -> list[str]:
         if worker_id is not None and not pks:
             raise NotFound(f"Worker {worker_id} does not live (any more).")
         # A stop is never softened to a drain.
-        Worker.update(desired=wish).where(chosen, Worker.desired != "stop").execute()
+        Worker.update(desired=wish).where(chosen, Worker.desired.in_(WISHES[: WISHES.index(wish)])).execute()
         wakeup.nudge()
     if pks:
         ensure_supervisor()

@@ -23,6 +23,7 @@ from models import Job, Supervisor, Worker, db
 from workers import birth, burial, locks, log, orphans, tree
 from workers.birth import Child
 from workers.chores import Chores
+from workers.control import WISHES
 from workers.ground import Ground
 
 LOOK_S = 0.25  # the safety net behind the nudge, while a worker is idle
@@ -33,6 +34,7 @@ RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
 LEAVE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_LEAVING = {"drain": "draining", "stop": "stopping", "kill": "stopping"}
 _LOOK = -1  # no data_version: the wishes must be read
 
 
@@ -141,7 +143,8 @@ class Supervision:
         delay_s = min(first * 2 ** (early_deaths - 1), longest) if early_deaths else 0
         now = models.now_ms()
         start_after = now + int(delay_s * 1000)
-        return {"host": self.host, "created_at": now, "early_deaths": early_deaths, "start_after": start_after}
+        deaths = {"early_deaths": early_deaths, "start_after": start_after, "heir_of": worker.pk}
+        return {"host": self.host, "created_at": now, **deaths}
 
     # --- wishes
 
@@ -168,9 +171,7 @@ class Supervision:
 
     def _pass_on(self, child: Child, worker: Worker) -> None:
         wish = self._wish(worker)
-        status = {"drain": "draining", "stop": "stopping"}.get(
-            wish, "running" if child.mood != "starting" else "starting"
-        )
+        status = _LEAVING.get(wish) or ("running" if child.mood != "starting" else "starting")
         if wish != "run" and child.told != wish:
             child.told = wish
             child.tell(wish)
@@ -179,8 +180,7 @@ class Supervision:
 
     def _wish(self, worker: Worker) -> str:
         """What shall become of the worker: its own wish, or that of the whole supervisor if that is stronger."""
-        order = ("run", "drain", "stop")
-        return max(worker.desired, self.leaving or "run", key=order.index)
+        return max(worker.desired, self.leaving or "run", key=WISHES.index)
 
     def _start(self, worker: Worker) -> None:
         if self._wish(worker) != "run":
@@ -201,11 +201,11 @@ class Supervision:
         if worker.pid is None:
             orphans.find_pid(worker, self.folder)
         wish = self._wish(worker)
-        status = "stopping" if wish == "stop" else "draining"
+        status = _LEAVING.get(wish, "draining")
         if status != worker.status:
             Worker.update(status=status).where(Worker.pk == worker.pk).execute()
-        if wish == "stop":
-            orphans.send(worker, signal.SIGQUIT, self.folder)
+        if number := {"stop": signal.SIGQUIT, "kill": signal.SIGKILL}.get(wish):
+            orphans.send(worker, number, self.folder)
 
     def _pass_on_cancels(self, known: dict[int, Child]) -> None:
         asked = Job.select(Job.pk, Job.run, Job.locked_by).where(Job.state == "processing", Job.cancel_requested)

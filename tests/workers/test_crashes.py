@@ -35,7 +35,8 @@ def test_the_job_of_a_killed_worker_runs_again_at_once_and_spends_no_retry(queue
 def test_a_killed_worker_is_replaced_and_its_end_has_a_reason(queue):
     (worker_id,) = queue.start(1)
     _kill(queue.worker(worker_id).pid)
-    wait_until(lambda: [worker for worker in queue.workers("idle") if worker["id"] != worker_id])
+    (heir,) = wait_until(lambda: [worker for worker in queue.workers("idle") if worker["id"] != worker_id])
+    assert queue.worker(heir["id"]).heir_of == int(worker_id[1:])
     lost = queue.worker(worker_id)
     assert (lost.status, lost.reason) == ("lost", "killed by SIGKILL")
 

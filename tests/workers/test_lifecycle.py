@@ -11,7 +11,7 @@ import pytest
 
 import models
 import workers
-from engine import jobs, queries
+from engine import config, jobs, queries
 from engine.errors import InvalidInput, NotFound
 from models import Worker
 from tests.support import wait_until
@@ -186,3 +186,62 @@ def test_a_claim_prefers_priority_then_age_over_several_queues(queue):
     claimed = [jobs.claim("w0", "h").id for _ in order]
     assert claimed == ["top", "old", "new", "low", "last"]
     models.Job.delete().execute()
+
+
+def test_a_forced_stop_kills_what_heeds_no_signal_and_the_job_goes_back_uncounted(queue, tmp_path):
+    config.set("kill_grace_sec", 3600)
+    queue.start(1)
+    queue.add(f"trap '' TERM; touch {tmp_path}/began; while :; do sleep 1; done", id="deaf")
+    wait_until((tmp_path / "began").exists)
+    workers.stop("w1")
+    wait_until(lambda: queue.worker("w1").status == "stopping")
+    workers.force_stop("w1")
+    assert workers.wait_ended(["w1"], 20) == []
+    job, ended = queue.job("deaf"), queue.worker("w1")
+    assert (job.state, job.attempts, job.crashes) == ("pending", 0, 0)
+    assert (ended.status, ended.reason) == ("stopped", "force-stopped")
+    assert queue.marked_processes() == []
+
+
+def test_a_worker_that_stands_still_can_be_force_stopped(queue):
+    queue.start(1)
+    os.kill(queue.worker("w1").pid, signal.SIGSTOP)
+    workers.force_stop()
+    assert workers.wait_ended(["w1"], 20) == []
+
+
+def test_no_later_wish_softens_a_forced_stop(queue):
+    queue.start(1)
+    os.kill(queue.supervisor_pid(), signal.SIGSTOP)
+    try:
+        workers.force_stop("w1")
+        workers.stop("w1")
+        workers.drain()
+        assert queue.worker("w1").desired == "kill"
+    finally:
+        os.kill(queue.supervisor_pid(), signal.SIGCONT)
+
+
+def test_scaling_starts_what_lacks_and_drains_what_is_too_much(queue):
+    assert workers.scale(2) == (0, ["w1", "w2"], [])
+    assert workers.scale(2) == (2, [], [])
+    wait_until(lambda: len(queue.workers("idle")) == 2)
+    queue.add("sleep 60", id="long")
+    busy = queue.wait_for("long", "processing").locked_by
+    done = workers.scale(1)
+    assert done.drained == [next(name for name in ("w1", "w2") if name != busy)]
+    assert workers.wait_ended(done.drained, 20) == []
+    assert [worker["id"] for worker in queue.workers()] == [busy]
+
+
+@pytest.mark.parametrize("count", [-1, 257, True, 1.5])
+def test_an_impossible_scale_is_refused(queue, count):
+    with pytest.raises(InvalidInput):
+        workers.scale(count)
+    assert queue.workers() == []
+
+
+def test_scaling_to_none_drains_all(queue):
+    queue.start(2)
+    assert sorted(workers.scale(0).drained) == ["w1", "w2"]
+    assert workers.wait_ended(["w1", "w2"], 20) == []
