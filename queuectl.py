@@ -280,7 +280,7 @@ def list_(view: str | None, limit: int | None, as_json: bool | None, **filters: 
         rows = list(islice(queries.every(**chosen), (limit or 50) + 1))
         printing.show_jobs(rows[: limit or 50])
         if len(rows) > (limit or 50):
-            total = "" if chosen.keys() & {"text", "tag"} else f" of {_count(chosen):,}"
+            total = f" of {_count(chosen):,}" if chosen.keys() <= {"state", "queue"} else ""
             click.echo(f"The newest {limit or 50}{total}; --limit shows more, --json all.")
 
 

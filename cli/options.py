@@ -30,17 +30,24 @@ class Group(click.Group):
 
 
 def filter_options(command: Any) -> Any:
-    """--state, --queue, --tag and --text, as the list of jobs takes them."""
-    for option in (
-        click.option("--text", help="Only jobs with this text in the id or the command."),
-        click.option("--tag", help="Only jobs with this tag."),
-        click.option("--queue", help="Only jobs of this queue."),
-        click.option("--state", type=click.Choice(STATES), help="Only jobs in this state."),
-    ):
+    """What jobs can be chosen by, as the list of jobs takes it (engine/filters.py)."""
+    for option in reversed(_FILTERS):
         command = option(command)
     return command
 
 
+_FILTERS = (
+    click.option("--state", type=click.Choice(STATES), help="Only jobs in this state."),
+    click.option("--queue", help="Only jobs of this queue."),
+    click.option("--tag", help="Only jobs with this tag."),
+    click.option("--text", help="Only jobs with this text in the id or the command."),
+    click.option("--output", help="Only jobs that printed this text."),
+    click.option("--error", metavar="PATTERN", help='Only jobs whose last error is like "exit code 1: no route*".'),
+    click.option("--exit-code", metavar="CODE", help="Only jobs whose last run ended so; -9: by signal 9."),
+    click.option("--worker", metavar="ID", help="Only jobs that this worker ran or runs."),
+    click.option("--since", metavar="WHEN", help='Only jobs that ended since; "24h", "7d" or "2025-11-04T10:30Z".'),
+    click.option("--until", metavar="WHEN", help="Only jobs that ended before. Unfinished ones: enqueued."),
+)
 json_option = click.option("--json/--no-json", "as_json", default=None, help="JSON or a table. Default: by terminal.")
 
 

@@ -18,7 +18,7 @@ _DONE = {
     "undelete": "back",
     "unretry": "as before the retry",
 }
-_ONE_OR_MANY = "Give the ids of the jobs, or --all with --state, --queue, --tag or --text."
+_ONE_OR_MANY = "Give the ids of the jobs, or --all with filters such as --state, --queue or --text."
 
 
 def _one_or_many(command: Callable[..., Any]) -> Callable[..., Any]:

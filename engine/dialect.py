@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from peewee import SQL, NodeList, Value
+from peewee import SQL, NodeList, Value, fn
 
 WAITING = "state IN ('pending', 'failed')"
 _BY = "INDEXED BY job_claim"  # SQLite refuses the statement rather than run it without the index
@@ -195,10 +195,8 @@ LAST_FAILURES = """
 SELECT * FROM job INDEXED BY job_failures WHERE state IN ('failed', 'dead') ORDER BY updated_at DESC, pk DESC LIMIT ?
 """
 
-# The dead by the instant of their death, from a death (instant, pk) backwards and forwards.
-_DEAD = "SELECT * FROM job INDEXED BY job_dead WHERE state = 'dead' AND (finished_at, pk)"
-DEAD_BEFORE = f"{_DEAD} < (?, ?) ORDER BY finished_at DESC, pk DESC LIMIT ?"
-DEAD_AFTER = f"{_DEAD} > (?, ?) ORDER BY finished_at, pk LIMIT ?"
+# The dead by the instant of their death; SQLite would rather sort them. Its name is the one Peewee gives the first table.
+BY_DEATH = '"job" AS "t1" INDEXED BY "job_dead"'
 
 # The trash: the newest first, of one id, and from a deletion (instant, pk) forwards.
 _TRASH = "SELECT * FROM job INDEXED BY job_trash WHERE state = 'deleted'"
@@ -255,3 +253,13 @@ def insert(table: str, columns: Iterable[str]) -> str:
 def has_tag(tags: Any, tag: str) -> Any:
     """Whether the JSON array in the column `tags` holds exactly this tag."""
     return NodeList((SQL("EXISTS (SELECT 1 FROM json_each("), tags, SQL(") WHERE value ="), Value(tag), SQL(")")))
+
+
+def is_like(column: Any, pattern: str) -> Any:
+    """Whether the whole text is like the pattern, in which * is any text."""
+    return NodeList((column, SQL("GLOB"), Value(pattern)))
+
+
+def holds_text(data: Any, text: str) -> Any:
+    """Whether the bytes, read as text, hold this one; letters of ASCII in either case."""
+    return fn.CAST(NodeList((data, SQL("AS TEXT")))).contains(text)

@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 import models
-from engine import queries
+from engine import queries, search
 from engine.errors import InvalidInput, NotFound, Refused
+from engine.filters import checked, conditions, fixed, is_heavy
 from engine.jobs import bulk, read_priority
 from models import Job, Operation, db
 
 BATCH = 500  # jobs that one step changes while it holds the write lock
 MOST_IDS = 10_000
 COUNTED = 10_000  # jobs found by a search are counted up to here
-FILTERS = ("state", "queue", "tag", "text")
 DONE = {"retry": "retried", "cancel": "cancelled", "delete": "deleted", "priority": "given another priority"}
 _UNDOES = {"delete": "undelete", "retry": "unretry"}
-_WINDOW = 20_000  # keys looked at in one read
+_WINDOW, _WINDOW_HEAVY = 20_000, 500  # keys looked at in one read; heavy: with all that was printed
 _LOOK_S = 0.2  # how long a step may look for jobs that match
 _ABANDONED_MS = 10_000  # since its last batch
 _GO_ON_S = 0.1
@@ -67,7 +67,7 @@ def begin(
     filters: Mapping[str, str | None] | None = None,
     argument: Any = None,
 ) -> Operation:
-    """Store the wish to do it to the jobs with these ids, or to all that match the filters (see `queries.page`) now.
+    """Store the wish to do it to the jobs with these ids, or to all that match the filters (engine/filters.py) now.
 
     argument: the priority, for that verb. Nothing is done yet, `step` does it. Raises InvalidInput; Refused when the
     filters name a state that does not allow it.
@@ -77,7 +77,7 @@ def begin(
     if verb == "priority":
         argument = read_priority(argument)
     if ids is None:
-        given = _given(filters or {})
+        given = fixed(checked(filters or {}))
         return _store(verb, {"filter": given}, argument, actor, expect(verb, given))
     chosen = list(dict.fromkeys(ids))
     if len(chosen) > MOST_IDS:
@@ -86,14 +86,22 @@ def begin(
 
 
 def expect(verb: str, filters: Mapping[str, str | None]) -> int | None:
-    """How many jobs the verb would meet now; None when a search finds more than COUNTED. Raises as `begin` does."""
-    given = _given(filters)
+    """How many jobs the verb would meet now; None when a search finds more than COUNTED or takes too long.
+
+    Raises as `begin` does.
+    """
+    given = checked(filters)
     states = _states(verb, given)
-    if not given.keys() & {"tag", "text"}:
+    if given.keys() <= {"state", "queue"}:
         counts = queries.counts(given.get("queue"))
         return sum(counts[state] for state in states)
-    found = queries.matching(**given).where(Job.state.in_(states)).limit(COUNTED + 1).count()
-    return found if found <= COUNTED else None
+    wanted = [Job.state.in_(states), *conditions(given)]
+    return search.count(search.by_age(given.get("state")), wanted, COUNTED, _LOOK_S, is_heavy(given))
+
+
+def takes(verb: str, state: str | None) -> bool:
+    """Whether jobs in this state can be meant; None: in whatever state."""
+    return state is None or state in bulk.ALLOWED[verb]
 
 
 def step(pk: int) -> Operation:
@@ -178,15 +186,6 @@ def as_json(operation: Operation) -> dict[str, Any]:
 # --- one step
 
 
-def _given(filters: Mapping[str, str | None]) -> dict[str, str]:
-    unknown = next((name for name in filters if name not in FILTERS), None)
-    if unknown is not None:
-        raise InvalidInput(f"There is no filter {unknown[:32]!r}; there are {', '.join(FILTERS)}.", unknown)
-    given = {name: value for name, value in filters.items() if value}
-    queries.matching(**given)
-    return given
-
-
 def _states(verb: str, given: dict[str, str]) -> tuple[str, ...]:
     """The states a job must be in to be meant."""
     allowed, state = bulk.ALLOWED[verb], given.get("state")
@@ -224,7 +223,8 @@ def _next(operation: Operation) -> Batch:
         meant = Job.select().where(Job.operation == scope["operation"])
         return _next_keys(operation, meant.where(Job.state.in_(bulk.ALLOWED[operation.verb])))
     given = scope["filter"]
-    return _next_keys(operation, queries.matching(**given).where(Job.state.in_(_states(operation.verb, given))))
+    meant = queries.matching(**given).where(Job.state.in_(_states(operation.verb, given)))
+    return _next_keys(operation, meant, _WINDOW_HEAVY if is_heavy(given) else _WINDOW)
 
 
 def _next_ids(operation: Operation, ids: list[str]) -> Batch:
@@ -238,12 +238,12 @@ def _next_ids(operation: Operation, ids: list[str]) -> Batch:
     return Batch(list(found.values()), cursor, cursor >= len(ids), missing)
 
 
-def _next_keys(operation: Operation, meant: Any) -> Batch:
+def _next_keys(operation: Operation, meant: Any, window: int = _WINDOW) -> Batch:
     """Along the keys in windows, so that a search that finds little is no long read."""
     pks: list[int] = []
     cursor, give_up_at = operation.cursor, time.monotonic() + _LOOK_S
     while cursor < operation.newest and len(pks) < BATCH and time.monotonic() < give_up_at:
-        edge = min(cursor + _WINDOW, operation.newest)
+        edge = min(cursor + window, operation.newest)
         within = meant.select(Job.pk).where(Job.pk > cursor, Job.pk <= edge).order_by(Job.pk)
         pks += [pk for (pk,) in within.limit(BATCH - len(pks)).tuples()]
         cursor = pks[-1] if len(pks) == BATCH else edge

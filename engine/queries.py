@@ -5,30 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from peewee import fn
 
-from engine import dialect
-from engine.errors import InvalidInput, NotFound
+from engine import dialect, filters, search
+from engine.errors import NotFound
 from engine.output import EMPTY, Output
+from engine.search import Page
 from engine.wording import exit_meaning
 from models import STATES, Attempt, Counter, Job, Supervisor, Worker
 
 PAGE = 50
-_LAST_CURSOR = 10**18 - 1
-_LONGEST_TEXT = 1000  # SQLite takes patterns of 50,000 bytes
 SILENT_MS = 15_000  # a supervisor that missed three beats is shown as silent
 
 _LIGHT = tuple(field for name, field in Attempt._meta.fields.items() if name not in ("stdout", "stderr"))
-
-
-class Page(NamedTuple):
-    """Some jobs, newest first, and the cursors of the pages beside it (None where there is none)."""
-
-    jobs: list[Job]
-    newer: str | None
-    older: str | None
 
 
 # --- one job
@@ -92,38 +83,50 @@ def output(attempt: Attempt | None, stream: str) -> Output:
 def page(
     state: str | None = None,
     *,
-    text: str | None = None,
-    queue: str | None = None,
-    tag: str | None = None,
     before: str | None = None,
     after: str | None = None,
     limit: int = PAGE,
+    **others: str | None,
 ) -> Page:
-    """Jobs that match, newest first. `before` and `after` are cursors of an earlier page (its older, its newer).
+    """Jobs that match the filters (see engine/filters.py), newest first; a bounded look, see engine/search.py.
 
-    text: a part of the id or the command. Raises InvalidInput for an unknown state or a broken cursor.
+    `before` and `after` are cursors of an earlier page (its older, its newer). Raises InvalidInput for a filter that
+    cannot be and for a broken cursor.
     """
-    query = matching(state, text, queue, tag)
-    if after is not None:
-        edge = _cursor(after)
-        rows = list(query.where(Job.pk > edge).order_by(Job.pk.asc()).limit(limit + 1))
-        newer = str(rows[limit - 1].pk) if len(rows) > limit else None
-        rows = rows[:limit][::-1]
-        return Page(rows, newer, str(rows[-1].pk if rows else min(edge + 1, _LAST_CURSOR)))
-    if before is not None:
-        query = query.where(Job.pk < _cursor(before))
-    rows = list(query.order_by(Job.pk.desc()).limit(limit + 1))
-    older = str(rows[limit - 1].pk) if len(rows) > limit else None
-    if before is None:
-        return Page(rows[:limit], None, older)
-    return Page(rows[:limit], str(rows[0].pk if rows else max(_cursor(before) - 1, 0)), older)
+    given = filters.checked({"state": state, **others})
+    return _page(search.by_age(state), given, before, after, limit)
 
 
-def every(state: str | None = None, **filters: Any) -> Iterator[dict[str, Any]]:
+def dead_page(*, before: str | None = None, after: str | None = None, limit: int = PAGE, **others: str | None) -> Page:
+    """The dead jobs that match, the last to die first. Raises and cursors as in `page`."""
+    given = filters.checked({**others, "state": "dead"})
+    return _page(search.by_death(), given, before, after, limit)
+
+
+def _page(way: search.Way, given: dict[str, str], before: str | None, after: str | None, limit: int) -> Page:
+    known = None
+    if "queue" in given:
+        of_queue = counts(given["queue"])
+        known = of_queue[given["state"]] if "state" in given else sum(of_queue.values())
+        if not known:
+            return Page([], None, None)
+    exactly = given.keys() <= {"state", "queue"}
+    return search.page(
+        way,
+        filters.conditions(given),
+        before=before,
+        after=after,
+        limit=limit,
+        known=known if exactly else None,
+        is_heavy=filters.is_heavy(given),
+    )
+
+
+def every(state: str | None = None, **others: Any) -> Iterator[dict[str, Any]]:
     """All jobs that match, newest first, as `as_json` with their output; read in small steps, whatever their number."""
     cursor = None
     while True:
-        found = page(state, before=cursor, limit=PAGE, **filters)
+        found = page(state, before=cursor, limit=PAGE, **others)
         newest_runs = _newest_runs(found.jobs)
         for job in found.jobs:
             yield as_json(job, newest_runs.get(job.pk))
@@ -153,28 +156,10 @@ def queues() -> list[str]:
     return [name for (name,) in names.tuples()]
 
 
-def matching(
-    state: str | None = None, text: str | None = None, queue: str | None = None, tag: str | None = None
-) -> Any:
-    """The query for the jobs that match, none of the trash. Raises InvalidInput as `page` does."""
-    if state is not None and state not in STATES:
-        raise InvalidInput(f"There is no state {state[:32]!r}; the states are {', '.join(STATES)}.", "state")
-    query = Job.select().where(Job.state == state if state else Job.state != "deleted")
-    if queue:
-        query = query.where(Job.queue == queue)
-    if text:
-        if len(text) > _LONGEST_TEXT or "\0" in text:
-            raise InvalidInput(f"Search for at most {_LONGEST_TEXT:,} characters, none of them NUL.", "text")
-        query = query.where(Job.id.contains(text) | Job.command.contains(text))
-    if tag:
-        query = query.where(dialect.has_tag(Job.tags, tag))
-    return query
-
-
-def _cursor(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise InvalidInput("This page's address is broken; go back to the first page.", "cursor")
-    return int(text)
+def matching(state: str | None = None, **others: str | None) -> Any:
+    """The query for all jobs that match, none of the trash. Raises InvalidInput as `page` does."""
+    given = filters.checked({"state": state, **others})
+    return Job.select().where(filters.of_state(state), *filters.conditions(given))
 
 
 # --- counts
@@ -299,33 +284,3 @@ def attempt_as_json(attempt: Attempt) -> dict[str, Any]:
         "stdout_bytes": attempt.stdout_bytes,
         "stderr_bytes": attempt.stderr_bytes,
     }
-
-
-# --- the dead letter queue
-
-
-def dead_page(*, before: str | None = None, after: str | None = None, limit: int = PAGE) -> Page:
-    """The dead jobs, the last to die first. Cursors as in `page`, but over the instant of death.
-
-    Raises InvalidInput for a broken cursor.
-    """
-    if after is not None:
-        edge = _death_cursor(after)
-        rows = list(Job.raw(dialect.DEAD_AFTER, *edge, limit + 1))
-        newer = _death_address(rows[limit - 1]) if len(rows) > limit else None
-        rows = rows[:limit][::-1]
-        return Page(rows, newer, _death_address(rows[-1]) if rows else f"{edge[0]}-{edge[1] + 1}")
-    edge = (_LAST_CURSOR, _LAST_CURSOR) if before is None else _death_cursor(before)
-    rows = list(Job.raw(dialect.DEAD_BEFORE, *edge, limit + 1))
-    older = _death_address(rows[limit - 1]) if len(rows) > limit else None
-    newer = None if before is None else f"{edge[0]}-{max(edge[1] - 1, 0)}"
-    return Page(rows[:limit], newer, older)
-
-
-def _death_address(job: Job) -> str:
-    return f"{job.finished_at}-{job.pk}"
-
-
-def _death_cursor(text: str) -> tuple[int, int]:
-    finished_at, _, pk = text.partition("-")
-    return _cursor(finished_at), _cursor(pk)

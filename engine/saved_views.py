@@ -7,9 +7,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import models
-from engine import queries
 from engine.errors import InvalidInput, NotFound
-from engine.operations import FILTERS
+from engine.filters import FILTERS, checked
 from models import View
 
 MOST = 100
@@ -21,13 +20,9 @@ def keep(name: str, filters: Mapping[str, str | None], *, actor: str) -> View:
     name = name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise InvalidInput(f"A view's name has 1 to {_LONGEST_NAME} characters.", "name")
-    given = {key: value for key, value in filters.items() if value}
+    given = checked(filters)
     if not given:
         raise InvalidInput("A view of all jobs needs no name; choose a filter first.", "name")
-    unknown = next((key for key in given if key not in FILTERS), None)
-    if unknown is not None:
-        raise InvalidInput(f"There is no filter {unknown[:32]!r}; there are {', '.join(FILTERS)}.", unknown)
-    queries.matching(**given)
     with models.db.transaction():
         if not View.get_or_none(View.name == name) and View.select().count() >= MOST:
             raise InvalidInput(f"There are {MOST} views already; delete one first.", "name")

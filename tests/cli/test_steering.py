@@ -70,7 +70,7 @@ def test_waiting_jobs_get_another_priority(five):
 def test_ids_or_all_never_both_nor_neither(queuectl, words):
     done = queuectl.run(*words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Give the ids of the jobs, or --all with --state")
+    assert done.stderr.startswith("Give the ids of the jobs, or --all with filters such as --state")
 
 
 def test_a_state_that_does_not_allow_it_is_refused(five):

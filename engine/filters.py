@@ -1,0 +1,155 @@
+"""What jobs can be chosen by, the same for lists, bulk operations, exports and saved views."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from peewee import SQL, fn
+
+import models
+from engine import dialect
+from engine.errors import InvalidInput
+from models import STATES, Attempt, Job
+
+_LONGEST_TEXT = 1000  # SQLite takes patterns of 50,000 bytes
+_MOST_STARS = 8  # in one pattern: each multiplies what there is to try
+_LONGEST_ALIKE = 160  # characters of an error that are compared
+_EXIT_CODE = re.compile(r"-?[0-9]{1,5}")
+_AGE = re.compile(r"([0-9]{1,9})([smhdw])")
+_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
+
+
+class Filter(NamedTuple):
+    """One thing to choose by: how its value is read (raises InvalidInput), and the condition on a job."""
+
+    read: Callable[[str], Any]
+    holds: Callable[[Any], Any]
+    is_heavy: bool = False  # it reads what every run printed
+
+
+def checked(filters: Mapping[str, Any]) -> dict[str, str]:
+    """The filters that say something, checked. Raises InvalidInput."""
+    unknown = next((name for name in filters if name not in FILTERS), None)
+    if unknown is not None:
+        raise InvalidInput(f"There is no filter {unknown[:32]!r}; there are {', '.join(FILTERS)}.", unknown)
+    said = {name: str(value) for name, value in filters.items() if value not in (None, "")}
+    for name, value in said.items():
+        FILTERS[name].read(value)
+    return said
+
+
+def fixed(filters: Mapping[str, str]) -> dict[str, str]:
+    """The filters with ages ("24h") made instants, for what is looked at later again."""
+    return {name: _iso(_instant(value)) if name in _INSTANTS else value for name, value in filters.items()}
+
+
+def conditions(filters: Mapping[str, str]) -> list[Any]:
+    """What a job must fulfil besides being in a state, each a condition in SQL. Raises InvalidInput."""
+    return [
+        FILTERS[name].holds(FILTERS[name].read(value)) for name, value in checked(filters).items() if name != "state"
+    ]
+
+
+def of_state(state: str | None) -> Any:
+    """Being in the state; for None in any, but not in the trash. Raises InvalidInput."""
+    return Job.state != "deleted" if state is None else Job.state == _state(state)
+
+
+def is_heavy(filters: Mapping[str, str]) -> bool:
+    """Whether a look at one job reads all that it printed."""
+    return any(FILTERS[name].is_heavy for name in filters)
+
+
+def alike(error: str) -> str:
+    """A pattern for the filter `error` that finds the errors of the same cause: what holds a digit may differ."""
+    code = re.match(r"(exit code -?\d+)?", error).end()  # type: ignore[union-attr]
+    pieces = re.split(r"\*|[\w-]*\d[\w-]*", error[code:_LONGEST_ALIKE])
+    is_whole = len(pieces) <= _MOST_STARS and len(error) <= _LONGEST_ALIKE
+    return error[:code] + "*".join(pieces[:_MOST_STARS]) + ("" if is_whole else "*")
+
+
+# --- how values are read
+
+
+def _state(value: str) -> str:
+    if value not in STATES:
+        raise InvalidInput(f"There is no state {value[:32]!r}; the states are {', '.join(STATES)}.", "state")
+    return value
+
+
+def _text(name: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if len(value) > _LONGEST_TEXT or "\0" in value:
+            raise InvalidInput(f"Search for at most {_LONGEST_TEXT:,} characters, none of them NUL.", name)
+        return value
+
+    return read
+
+
+def _pattern(value: str) -> str:
+    value = _text("error")(value)
+    if value.count("*") > _MOST_STARS:
+        raise InvalidInput(f"An error to look for has at most {_MOST_STARS} asterisks.", "error")
+    return re.sub(r"[?\[]", r"[\g<0>]", value)
+
+
+def _exit_code(value: str) -> int:
+    if not _EXIT_CODE.fullmatch(value):
+        raise InvalidInput(
+            f"An exit code is a number, that of a signal negative: 1, 127, -9; not {value[:32]!r}.", "exit_code"
+        )
+    return int(value)
+
+
+def _instant(value: str) -> int:
+    age = _AGE.fullmatch(value)
+    if age:
+        return max(0, models.now_ms() - int(age[1]) * _UNIT_MS[age[2]])
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        raise InvalidInput(
+            f'{value[:32]!r} is no instant; write an age such as "24h" or "7d", or "2025-11-04T10:30Z".', "since"
+        ) from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _iso(instant: int) -> str:
+    return datetime.fromtimestamp(instant // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# --- what they ask of a job
+
+
+def _of_runs(condition: Any) -> Any:
+    """At least one run is so."""
+    return fn.EXISTS(Attempt.select(SQL("1")).where(Attempt.job == Job.pk, condition))
+
+
+def _ran_on(worker: str) -> Any:
+    return (Job.locked_by == worker) | _of_runs(Attempt.worker == worker)
+
+
+def _printed(text: str) -> Any:
+    return _of_runs(dialect.holds_text(Attempt.stdout, text) | dialect.holds_text(Attempt.stderr, text))
+
+
+# When a job ended; of one that has not, when it was enqueued.
+_moment: Any = fn.COALESCE(Job.finished_at, Job.created_at)
+_INSTANTS = ("since", "until")
+
+FILTERS = {
+    "state": Filter(_state, lambda state: Job.state == state),
+    "queue": Filter(_text("queue"), lambda queue: Job.queue == queue),
+    "tag": Filter(_text("tag"), lambda tag: dialect.has_tag(Job.tags, tag)),
+    "text": Filter(_text("text"), lambda text: Job.id.contains(text) | Job.command.contains(text)),
+    "output": Filter(_text("output"), _printed, is_heavy=True),
+    "error": Filter(_pattern, lambda pattern: dialect.is_like(Job.last_error, pattern)),
+    "exit_code": Filter(_exit_code, lambda code: Job.return_code == code),
+    "worker": Filter(_text("worker"), _ran_on),
+    "since": Filter(_instant, lambda instant: _moment >= instant),
+    "until": Filter(_instant, lambda instant: _moment < instant),
+}
