@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -67,6 +67,13 @@ class Sqlite(SqliteDatabase):
             return self.connection().execute(sql, params or ())
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(super().execute_sql, sql, params, met=error)
+
+    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
+        """Run one statement for each of the rows, inside a transaction."""
+        try:
+            self.connection().executemany(sql, rows)
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            self.patiently(_fail, met=error)
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
@@ -129,6 +136,10 @@ class Sqlite(SqliteDatabase):
                         raise unavailable(sentence, self.database) from error
                 # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
                 time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
+
+
+def _fail() -> None:
+    raise AssertionError("what met an error is not tried again")
 
 
 def _lock(fd: int, kind: int) -> bool:

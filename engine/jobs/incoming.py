@@ -13,6 +13,8 @@ from engine import config, dialect, ids, spec, wakeup
 from engine.errors import Refused
 from models import Job, db
 
+_UNSAID: dict[str, Any] = {"queue": "default", "priority": 0}
+_UNSAID |= dict.fromkeys(("timeout_ms", "tags", "cwd", "env"))
 _MANY = 100  # jobs at once
 _COURTESY_S, _COURTESY_OF_MANY_S = 0.002, 0.01  # for workers that wait to store what they did
 
@@ -30,11 +32,11 @@ def enqueue_many(payloads: Iterable[dict[str, Any]], origin: str | None = None) 
     now = models.now_ms()
     default = config.get("max_retries_default")
     new_ids = ids.new_ids(now)
-    rows = [_row(payload, now, default, new_ids) | {"origin": origin} for payload in payloads]
+    unsaid = _UNSAID | {"next_run_at": now, "max_retries": default, "now": now, "origin": origin}
+    rows = [_row(payload, unsaid, new_ids) for payload in payloads]
     db.give_way(_COURTESY_S if len(rows) < _MANY else _COURTESY_OF_MANY_S)
     with db.transaction():
-        for row in rows:
-            _insert(row)
+        _insert_all(rows)
         wakeup.nudge()
     return [row["id"] for row in rows]
 
@@ -54,18 +56,23 @@ def payload_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _row(payload: dict[str, Any], now: int, max_retries: int, new_ids: Iterator[str]) -> dict[str, Any]:
-    row = {"queue": "default", "priority": 0, "next_run_at": now, "max_retries": max_retries, "now": now}
-    row |= dict.fromkeys(("timeout_ms", "tags", "cwd", "env"))
-    row |= spec.parse(payload, now)
+def _row(payload: dict[str, Any], unsaid: dict[str, Any], new_ids: Iterator[str]) -> dict[str, Any]:
+    row = {**unsaid, **spec.parse(payload, unsaid["now"])}
     if "id" not in row:
         row["id"] = next(new_ids)
     return row
 
 
-def _insert(row: dict[str, Any]) -> None:
+def _insert_all(rows: list[dict[str, Any]]) -> None:
+    row: dict[str, Any] = {}
+
+    def each() -> Iterator[dict[str, Any]]:
+        nonlocal row
+        for row in rows:  # noqa: UP028 - the one that cannot be stored is the last that was asked for
+            yield row
+
     try:
-        db.execute_sql(dialect.INSERT_JOB, row)
+        db.execute_many(dialect.INSERT_JOB, each())
     except IntegrityError:
         raise Refused(f"There is a job {row['id']} already; choose another id, or leave it out.") from None
 

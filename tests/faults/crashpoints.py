@@ -452,6 +452,10 @@ class Connection(sqlite3.Connection):
     def execute(self, sql: str, *params: Any) -> Any:
         return self.cursor().execute(sql, *params)
 
+    def executemany(self, sql: str, rows: Any) -> Any:
+        for row in rows:
+            self.execute(sql, row)
+
     def commit(self) -> None:
         if self.in_transaction:
             self.watch("COMMIT", super().commit)
