@@ -1,4 +1,4 @@
-"""The commands for whole queues and for saved filters: queues, queue, view."""
+"""The commands for whole queues and for saved filters: queues, queue, stats, view."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from cli import printing
 from cli.options import Group, actor, connect, example, filter_options, json_option
+from cli.stats import stats
 
 
 def _complete_queues(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -23,13 +24,31 @@ _queue = click.argument("name", metavar="NAME", shell_complete=_complete_queues)
 @click.command(epilog=example("queues"))
 @json_option
 def queues(as_json: bool | None) -> None:
-    """List the queues: what waits and since when, what runs, whether paused or limited."""
+    """List the queues: what is due and since when, what waits for later, runs, ended lately; whether paused or limited."""
+    import models
+    from engine import figures
     from engine import queues as standing
 
-    connect()
-    rows = [row.as_json() for row in standing.standings()]
-    columns = ("name", "waiting", "oldest_due_sec", "running", "limit", "paused")
-    printing.show_rows(columns, rows, as_json, "No queue holds jobs.")
+    with connect().snapshot():
+        lately = figures.last_hour(models.now_ms())
+        rows = [row.as_json() | {"last_hour": sum(lately.get(row.name, ()))} for row in standing.standings()]
+    if printing.wants_json(as_json):
+        printing.show_json(rows)
+    elif rows:
+        columns = ("queue", "due", "oldest", "later", "running", "dead", "last hour", "")
+        printing.show_table(columns, [_line(row) for row in rows], numbers=(1, 2, 3, 4, 5, 6))
+    else:
+        click.echo("No queue holds jobs.")
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    from engine.wording import span
+
+    more = "" if row["exact"] else "+"
+    oldest = "" if row["oldest_due_sec"] is None else span(row["oldest_due_sec"] * 1000, 1)
+    running = str(row["running"]) + (f" of {row['limit']}" if row["limit"] else "")
+    counts = f"{row['due']:,}{more}", oldest, f"{row['delayed']:,}{more}", running, f"{row['dead']:,}"
+    return (row["name"], *counts, f"{row['last_hour']:,}", "paused" if row["paused"] else "")
 
 
 @click.group(cls=Group, epilog=example("queue pause mail"))
@@ -114,4 +133,4 @@ def view_delete(name: str) -> None:
     click.echo(f"The view {name} is deleted.")
 
 
-COMMANDS = (queues, queue, view)
+COMMANDS = (queues, queue, stats, view)

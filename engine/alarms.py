@@ -27,6 +27,10 @@ class Alarm(NamedTuple):
     at: int | None = None
     queue: str | None = None
 
+    def sentence(self) -> str:
+        """The whole of it, with the instant in UTC."""
+        return f"{self.text} {queries.iso(self.at)}." if self.at is not None else f"{self.text}."
+
 
 def ring(standings: Sequence[Standing], now: int) -> list[Alarm]:
     """All that is wrong, the worst first; nothing that is right."""

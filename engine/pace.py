@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from engine import dialect, figures
+from engine.queues import Standing
 from engine.tally import MINUTE_MS
+from engine.wording import span
 from models import Job, db
 
 _LOOKED_AT = 5 * MINUTE_MS
 _LATELY = MINUTE_MS
 _PROBES = 64  # of the jobs that came, to tell how many of them might run at once
 _NOTHING = 0.5  # jobs a minute: less is neither growth nor shrinkage
+
+
+class Backlog(NamedTuple):
+    """The jobs that are due: how many, since when the first, and whether all of them were counted."""
+
+    due: int
+    since: int | None
+    is_exact: bool
 
 
 class Pace(NamedTuple):
@@ -25,13 +35,39 @@ class Pace(NamedTuple):
     per_minute: float
     empty_in_ms: int | None
 
+    def sentence(self) -> str:
+        """What becomes of the backlog, in round words."""
+        if self.empty_in_ms is None:
+            return f"The backlog grows by {self.rate:,} a minute."
+        about = span(self.empty_in_ms, 1) if self.empty_in_ms >= MINUTE_MS else "a minute"
+        return f"At this pace the backlog is empty in about {about}."
 
-def forecast(backlog: int, due_since: int | None, paused: Collection[str], now: int) -> Pace | None:
-    """What becomes of a backlog of so many due jobs, the first of them due since then, none in a paused queue.
+    @property
+    def rate(self) -> int:
+        """By how many whole jobs a minute it changes, in either direction."""
+        return max(1, round(abs(self.per_minute)))
+
+
+def backlog(standings: Iterable[Standing]) -> Backlog:
+    """What is due in all of these queues."""
+    held = [queue for queue in standings if queue.due]
+    since = min((queue.due_since for queue in held if queue.due_since is not None), default=None)
+    return Backlog(sum(queue.due for queue in held), since, all(queue.is_exact for queue in held))
+
+
+def foreseen(standings: Collection[Standing], now: int) -> Pace | None:
+    """What becomes of the backlog of the queues that are not paused; None, too, where it is too large to be counted."""
+    due = backlog(queue for queue in standings if not queue.paused)
+    paused = [queue.name for queue in standings if queue.paused]
+    return forecast(due.due, due.since, paused, now) if due.is_exact else None
+
+
+def forecast(due: int, due_since: int | None, paused: Collection[str], now: int) -> Pace | None:
+    """What becomes of so many due jobs, the first of them due since then, none in a paused queue.
 
     None while nobody can know: it is empty, younger than a minute, nothing ended lately, or it stays as it is.
     """
-    if not backlog or due_since is None or now - due_since < _LATELY:
+    if not due or due_since is None or now - due_since < _LATELY:
         return None
     left = _left_a_minute(now)
     if not left:
@@ -39,7 +75,7 @@ def forecast(backlog: int, due_since: int | None, paused: Collection[str], now: 
     grows = _came_a_minute(paused, now) - left
     if abs(grows) < _NOTHING:
         return None
-    return Pace(grows, int(backlog / -grows * MINUTE_MS) if grows < 0 else None)
+    return Pace(grows, int(due / -grows * MINUTE_MS) if grows < 0 else None)
 
 
 def _left_a_minute(now: int) -> float:
@@ -56,10 +92,10 @@ def _came_a_minute(paused: Collection[str], now: int) -> float:
     """New jobs. What came at once, long before the last minute, is no stream: the smaller rate is the lasting one."""
     newest = Job.select(Job.pk).order_by(Job.pk.desc()).limit(1).scalar() or 0
     rates = []
-    for span in (_LOOKED_AT, _LATELY):
-        first = _first_since(now - span, newest)
+    for back_ms in (_LOOKED_AT, _LATELY):
+        first = _first_since(now - back_ms, newest)
         share = _share_that_may_run(first, newest, paused, now) if first <= newest else 0
-        rates.append((newest - first + 1) * share / (span / MINUTE_MS))
+        rates.append((newest - first + 1) * share / (back_ms / MINUTE_MS))
     return min(rates)
 
 

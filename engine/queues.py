@@ -54,6 +54,7 @@ class Standing(NamedTuple):
             "waiting": self.waiting,
             "due": self.due,
             "delayed": self.delayed,
+            "exact": self.is_exact,
             "dead": self.counts["dead"],
             "oldest_due_sec": oldest,
             "jobs": self.counts,

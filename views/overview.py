@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, request
@@ -10,10 +9,8 @@ from flask import Blueprint, request
 import models
 from engine import alarms, figures, pace, queries, queues
 from engine.figures import Figures
-from engine.queues import Standing
 from models import db
 from views import answers, charts, rows, tiles, words
-from views.tiles import Backlog
 
 bp = Blueprint("overview", __name__)
 
@@ -45,7 +42,7 @@ def index() -> Any:
 def _shows(window: figures.Window, now: int) -> dict[str, Any]:
     found, standings = figures.of(window, now), queues.standings()
     counts, workers = queries.counts(), rows.living_workers()
-    foreseen = _foreseen(standings, now)
+    foreseen = pace.foreseen(standings, now)
     return {
         "window": window.name,
         "span": SPANS[window.name],
@@ -54,40 +51,15 @@ def _shows(window: figures.Window, now: int) -> dict[str, Any]:
         "tiles": [
             *tiles.now(counts, len(workers), foreseen, sum(queue.delayed for queue in standings)),
             *tiles.lately(found, counts["dead"], SPANS[window.name]),
-            tiles.waiting(_backlog(standings)),
+            tiles.waiting(pace.backlog(standings)),
         ],
-        "forecast": _forecast(foreseen),
+        "forecast": foreseen.sentence() if foreseen else None,
         "charts": _charts(found) if any(found.total[:2]) else None,
         "crew": _crew(workers),
         "workers": [*_lost(now), *workers][:_CELLS],
         "running": rows.job_rows(queries.running(limit=8)),
         "failures": rows.job_rows(queries.last_failures(limit=8)),
     }
-
-
-# --- the backlog
-
-
-def _backlog(standings: Iterable[Standing]) -> Backlog:
-    held = [queue for queue in standings if queue.due]
-    since = min((queue.due_since for queue in held if queue.due_since is not None), default=None)
-    return Backlog(sum(queue.due for queue in held), since, all(queue.is_exact for queue in held))
-
-
-def _foreseen(standings: list[Standing], now: int) -> pace.Pace | None:
-    """What becomes of the backlog; None, too, where it is too large to be counted."""
-    backlog = _backlog(queue for queue in standings if not queue.paused)
-    paused = [queue.name for queue in standings if queue.paused]
-    return pace.forecast(backlog.due, backlog.since, paused, now) if backlog.is_exact else None
-
-
-def _forecast(foreseen: pace.Pace | None) -> str | None:
-    if foreseen is None:
-        return None
-    if foreseen.empty_in_ms is None:
-        return f"The backlog grows by {max(1, round(foreseen.per_minute)):,} a minute."
-    about = words.span(foreseen.empty_in_ms, 1) if foreseen.empty_in_ms >= 60_000 else "a minute"
-    return f"At this pace the backlog is empty in about {about}."
 
 
 # --- what ended

@@ -8,7 +8,7 @@ from flask import url_for
 
 from engine import alarms
 from engine.figures import Figures
-from engine.pace import Pace
+from engine.pace import Backlog, Pace
 from views import words
 
 RISE = "\N{BLACK UP-POINTING TRIANGLE}"
@@ -35,14 +35,6 @@ class Tile(NamedTuple):
     since: int | None = None
 
 
-class Backlog(NamedTuple):
-    """The jobs that might run at once: how many, since when the first, and whether all of them were counted."""
-
-    due: int
-    since: int | None
-    is_exact: bool
-
-
 def now(counts: dict[str, int], workers: int, pace: Pace | None, delayed: int) -> list[Tile]:
     """What waits and what runs at this instant."""
     crew = f"of {words.plural(workers, 'worker')}" if workers else "no workers"
@@ -59,8 +51,8 @@ def lately(found: Figures, dead: int, span: str) -> list[Tile]:
     failures = change(total.failed, before.failed, span, more_is_bad=True)
     died = Note(f"{found.died:,} in the last {span}", mood="bad") if found.died else Note(f"none in the last {span}")
     return [
-        Tile("Completed", "completed", total.completed, _list("completed"), growth, span),
-        Tile("Failed runs", "failed", total.failed, _list("failed"), failures, span),
+        Tile("Completed", "completed", total.completed, _list("completed", found), growth, span),
+        Tile("Failed runs", "failed", total.failed, _list("failed", found), failures, span),
         Tile("Dead", "dead", dead, url_for("dlq.index"), died),
     ]
 
@@ -88,9 +80,8 @@ def direction(pace: Pace | None, delayed: int) -> Note:
     """Whether what waits becomes more; while nobody knows, how much of it is not due yet."""
     if pace is None:
         return Note(f"{delayed:,} not due yet" if delayed else "")
-    rate = f"{max(1, round(abs(pace.per_minute))):,} a minute"
-    return Note(rate, RISE if pace.per_minute > 0 else FALL)
+    return Note(f"{pace.rate:,} a minute", RISE if pace.per_minute > 0 else FALL)
 
 
-def _list(state: str) -> str:
-    return url_for("jobs.index", state=state)
+def _list(state: str, found: Figures | None = None) -> str:
+    return url_for("jobs.index", state=state, since=found.window.name if found else None)
