@@ -9,6 +9,7 @@ import click
 
 from cli.options import connect
 from engine.errors import Refused
+from engine.wording import seconds
 
 if TYPE_CHECKING:
     from engine.batch import Entry
@@ -54,10 +55,10 @@ def _show_many(jobs: list[Entry]) -> None:
 
 
 def _words(plan: Plan) -> str:
-    waits = [f"+{step.wait_s:g} s" for step in plan.tries[1:6] if step.wait_s is not None]
+    waits = [f"+{seconds(step.wait_s)}" for step in plan.tries[1:6] if step.wait_s is not None]
     more = f", … {len(plan.tries) - 6} more" if len(plan.tries) > 6 else ""
     then = f", then about {', '.join(waits)}{more}" if waits else ""
-    end = f"dead after {len(plan.tries)} {'try' if len(plan.tries) == 1 else 'tries'}"
+    end = f"dead after {'1 try' if len(plan.tries) == 1 else f'{len(plan.tries):,} tries'}"
     return f"tries at {_at(plan.tries[0].at)}{then}; {end}, at about {_at(plan.dead_at)} if each fails at once."
 
 

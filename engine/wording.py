@@ -49,6 +49,14 @@ def span(ms: int, parts: int = 2) -> str:
     return " ".join(said)
 
 
+def seconds(number: float) -> str:
+    """A number of seconds: 2 s, 1.5 s, 2 min 8 s, 6 h."""
+    if number < 60:
+        return f"{number:.3g} s"
+    words = span(int(number * 1000)).split(" ")
+    return " ".join(words[:2] if words[2:3] == ["0"] else words)
+
+
 def signal_name(number: int) -> str:
     """SIGKILL for 9; "signal 63" for one without a name of its own."""
     return f"SIG{SIGNALS[number]}" if number in SIGNALS else f"signal {number}"

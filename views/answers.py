@@ -73,9 +73,9 @@ def done(sentence: str, leave: str | None = None, undo: Undo | None = None) -> R
     return make_response("", 204, trigger=toast(sentence, undo=undo) | {"changed": True})
 
 
-def say_next(sentence: str, undo: Undo | None = None) -> None:
-    """Say it on the page that comes next."""
-    flash({"text": sentence, "undo": undo._asdict() if undo else None})  # type: ignore[arg-type]
+def say_next(sentence: str, undo: Undo | None = None, link: tuple[str, str] | None = None) -> None:
+    """Say it on the page that comes next. link: words and address of what one may want to do then."""
+    flash({"text": sentence, "undo": undo._asdict() if undo else None, "link": link})  # type: ignore[arg-type]
 
 
 def toast(sentence: str, kind: str = "good", undo: Undo | None = None) -> dict[str, Any]:

@@ -1,70 +1,124 @@
-"""The form that puts a job into the queue."""
+"""The form that puts a job into the queue, and the look at it before it is stored."""
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 
 import models
 from engine import config, ids, jobs, queries
 from engine.errors import InvalidInput, Refused
+from engine.plan import Plan
+from engine.wording import seconds
 from models import Job
-from views import answers
+from views import answers, job_form, many
+from views.job_form import FIELDS
+from workers import precheck, syntax
 
-TEXTS = ("id", "command", "queue", "run_at", "cwd")
-NUMBERS = ("priority", "max_retries", "timeout_sec")
-FIELDS = (*TEXTS, *NUMBERS, "env", "tags")
 _TWICE_MS = 60 * 60 * 1000  # a form sent again this late is meant
+_TRIES_SHOWN = 5
 
 bp = Blueprint("enqueue", __name__, url_prefix="/enqueue")
+bp.register_blueprint(many.bp)
 
 
 @bp.get("")
 def index() -> Any:
     origin = request.args.get("from")
-    values = _values_of(queries.find(origin)) if origin else dict.fromkeys(FIELDS, "")
-    return _form(values)
+    return _form(job_form.values_of(queries.find(origin)) if origin else dict.fromkeys(FIELDS, ""), {})
 
 
 @bp.post("")
 def store() -> Any:
-    values = {name: request.form.get(name, "").replace("\r\n", "\n") for name in FIELDS}
-    chosen_id = values["id"].strip()
-    new_id = chosen_id or request.form.get("new_id") or _new_id()
+    values = job_form.values(request.form)
+    payload, mistakes = job_form.read(values, models.now_ms())
+    if mistakes:
+        return _form(values, mistakes), 422
+    new_id = payload.get("id") or request.form.get("new_id") or _new_id()
+    said = syntax.problem(payload["command"])
+    if said and "anyway" not in request.form:
+        return _form(values, {"command": f"The shell cannot read it: {said.rstrip('.')}."}, anyway=True), 422
     try:
-        payload = _payload(values)
         return _show(jobs.enqueue(payload | {"id": new_id}, _origin()), "is enqueued.")
-    except InvalidInput as error:
-        return _form(values, error.field, _at_field(error)), 422
+    except InvalidInput as error:  # the id that came with the form
+        return _form(values, {"id": str(error)}), 422
     except Refused as error:  # the id is taken
         if _was_sent_twice(new_id, payload["command"]):
-            return _show(new_id, "was enqueued by this form already; it is not enqueued twice.")
-        if chosen_id:
-            return _form(values, "id", str(error)), 422
+            return _show(new_id, "is there already, with this command; it is not enqueued twice.")
+        if "id" in payload:
+            return _form(values, {"id": str(error)}), 422
         return _show(jobs.enqueue(payload, _origin()), "is enqueued.")
 
 
+@bp.post("/check")
+def check() -> Any:
+    """Store nothing; say what is amiss and when it would be tried."""
+    values = job_form.values(request.form)
+    mistakes = job_form.read(values, models.now_ms())[1]
+    if answers.wants_piece():
+        return render_template("enqueue/_check.html", look=_look(values), names=job_form.NAMES)
+    return _form(values, mistakes, checked=True)
+
+
 def _show(job_id: str, sentence: str) -> Any:
-    answers.say_next(f"Job {job_id} {sentence}")
+    again = url_for("enqueue.index", **{"from": job_id})  # type: ignore[arg-type]
+    answers.say_next(f"Job {job_id} {sentence}", link=("Enqueue another like it", again))
     return redirect(url_for("jobs.show", job_id=job_id), 303)
 
 
-def _form(values: dict[str, str], field: str | None = None, sentence: str | None = None) -> str:
+def _form(values: dict[str, str], mistakes: dict[str, str], *, anyway: bool = False, checked: bool = False) -> str:
+    """The page. mistakes: sentences by field. anyway: it could be stored all the same. checked: only a look was asked for."""
     return answers.page(
         "enqueue/index.html",
         values=values,
-        field=field,
-        sentence=sentence,
+        wrong=mistakes,
+        names=job_form.NAMES,
+        anyway=anyway,
+        checked=checked,
+        look=_untold(_look(values), mistakes),
         new_id=_new_id(),
         origin=request.form.get("origin") or request.args.get("from"),
-        more=any(values[name] for name in FIELDS if name != "command"),
+        more=any(values[name] for name in FIELDS if name not in ("command", "run_zone")),
         queues=queries.queues(),
         settings=config.get_all(),
         workers=len(queries.workers()),
     )
+
+
+def _look(values: dict[str, str]) -> dict[str, Any]:
+    """What the check says: mistakes, what may go wrong, and the tries. Without a command yet, only the tries."""
+    now = models.now_ms()
+    is_begun = bool(values["command"].strip())
+    payload, mistakes = job_form.read(values if is_begun else values | {"command": ":"}, now)
+    look: dict[str, Any] = {"is_begun": is_begun, "mistakes": mistakes, "findings": [], "plan": None}
+    if mistakes:
+        return look
+    limit_s = payload.get("timeout_sec", config.get("job_timeout_sec"))
+    return look | {
+        "findings": precheck.look(payload, now) if is_begun else [],
+        "plan": _steps(precheck.tries(payload, now), now) | {"stopped_after": seconds(limit_s) if limit_s else ""},
+    }
+
+
+def _untold(look: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
+    """The same without what the page says beside its fields."""
+    findings = [finding for finding in look["findings"] if finding.field not in told]
+    return look | {"is_begun": look["is_begun"] and not told, "mistakes": {}, "findings": findings}
+
+
+def _steps(plan: Plan, now: int) -> dict[str, Any]:
+    """The first tries and the last, as the page draws them."""
+    fits = len(plan.tries) <= _TRIES_SHOWN + 1
+    shown = plan.tries if fits else [*plan.tries[:_TRIES_SHOWN], plan.tries[-1]]
+    return {
+        "steps": [step._asdict() | {"wait": seconds(step.wait_s or 0)} for step in shown],
+        "left_out": len(plan.tries) - len(shown),
+        "tries": len(plan.tries),
+        "dead_at": plan.dead_at,
+        "is_later": plan.tries[0].at > now,
+        "spread": round(plan.spread * 100),
+    }
 
 
 def _new_id() -> str:
@@ -81,60 +135,3 @@ def _origin() -> str | None:
 def _was_sent_twice(job_id: str, command: str) -> bool:
     job = queries.find(job_id)
     return job.command == command and models.now_ms() - job.created_at < _TWICE_MS
-
-
-def _payload(values: dict[str, str]) -> dict[str, Any]:
-    """The fields that were filled in, as the engine takes them."""
-    payload: dict[str, Any] = {
-        name: values[name].strip() for name in ("queue", "run_at", "cwd") if values[name].strip()
-    }
-    payload |= {name: _number(values[name]) for name in NUMBERS if values[name].strip()}
-    payload["command"] = values["command"]
-    if values["env"].strip():
-        payload["env"] = _env(values["env"])
-    if values["tags"].strip():
-        payload["tags"] = re.split(r"[\s,]+", values["tags"].strip(" ,\t\n"))
-    return payload
-
-
-def _number(text: str) -> int | float | str:
-    """The number that `text` says; the text itself when it says none, for the engine to refuse."""
-    text = text.strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        return int(text)
-    return float(text) if re.fullmatch(r"[+-]?[0-9]{0,18}\.[0-9]{1,18}", text) else text
-
-
-def _env(text: str) -> dict[str, str]:
-    pairs = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        name, equals, value = line.partition("=")
-        if not line.strip():
-            continue
-        if not equals:
-            raise InvalidInput(f"line {number} has no =; write NAME=value.", "env")
-        pairs[name.strip()] = value
-    return pairs
-
-
-def _at_field(error: InvalidInput) -> str:
-    """The sentence without the field's name, which stands beside it."""
-    sentence = str(error).removeprefix(f"{error.field}: ").removeprefix(f"{error.field} ")
-    return sentence[:1].upper() + sentence[1:]
-
-
-def _values_of(job: Job) -> dict[str, str]:
-    """What to fill in to enqueue the same again."""
-    env = json.loads(job.env) if job.env else {}
-    return {
-        "id": "",
-        "command": job.command,
-        "queue": "" if job.queue == "default" else job.queue,
-        "run_at": "",
-        "cwd": job.cwd or "",
-        "priority": str(job.priority or ""),
-        "max_retries": str(job.max_retries),
-        "timeout_sec": "" if job.timeout_ms is None else f"{job.timeout_ms / 1000:g}",
-        "env": "\n".join(f"{name}={value}" for name, value in env.items()),
-        "tags": " ".join(json.loads(job.tags) if job.tags else ()),
-    }

@@ -15,7 +15,7 @@ _ENV = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 @lru_cache(maxsize=64)
 def problem(command: str) -> str | None:
-    """Why the shell cannot read the command: "line 1: Syntax error: …". None when it can, or when it cannot tell."""
+    """Why the shell cannot read the command: "line 3: Syntax error: …". None when it can, or when it cannot tell."""
     try:
         done = subprocess.run(
             [SHELL, "-c", _READ],
@@ -30,12 +30,14 @@ def problem(command: str) -> str | None:
         return None
     if done.returncode <= 0:  # 0: it can; a signal: one of the limits
         return None
-    return _sentence(done.stderr.decode(errors="replace"))
+    return _sentence(done.stderr.decode(errors="replace"), has_lines="\n" in command.strip())
 
 
-def _sentence(said: str) -> str:
-    """The first line of what the shell says, without its name; bash and dash count lines in their own ways."""
+def _sentence(said: str, has_lines: bool) -> str:
+    """The first line of what the shell says, without its name; dash says "3: …" and bash "line 3: …"."""
     first = next((line for line in said.splitlines() if line.strip()), "the shell cannot read it")
     words = first.removeprefix(f"{SHELL}: ").removeprefix("sh: ").strip()
     number, colon, rest = words.removeprefix("line ").partition(": ")
-    return f"line {number}: {rest}"[:300] if colon and number.isdigit() else words[:300]
+    if colon and number.isdigit():
+        words = f"line {number}: {rest}" if has_lines else rest
+    return words[:300]

@@ -35,7 +35,7 @@ def test_a_mistake_is_shown_at_its_field(site, tab):
     tab.press("Enqueue job")
     tab.see("Must be a whole number from -100 to 100")
     expect(tab.page.get_by_label("Command")).to_have_value("echo kept")
-    expect(tab.page.locator("#problem")).to_be_focused()
+    expect(tab.page.get_by_label("Priority")).to_be_focused()
     tab.page.get_by_label("Priority").fill("7")
     tab.press("Enqueue job")
     tab.see("is enqueued.")

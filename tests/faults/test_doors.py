@@ -126,9 +126,9 @@ def test_ten_thousand_hostile_forms_are_stored_or_refused_never_an_error(panel, 
     said: list[str] = []
     whole = enqueue._form
 
-    def form_again(values: dict[str, str], field: str | None = None, sentence: str | None = None) -> str:
-        said.append(f"{field}: {sentence}")
-        return whole(values, field, sentence) if chance.random() < 0.03 else ""  # to draw it costs most of the time
+    def form_again(values: dict[str, str], mistakes: dict[str, str], **more: Any) -> str:
+        said.append(" ".join(f"{field}: {sentence}" for field, sentence in mistakes.items()))
+        return whole(values, mistakes, **more) if chance.random() < 0.03 else ""  # to draw it costs most of the time
 
     monkeypatch.setattr(enqueue, "_form", form_again)
     monkeypatch.setattr(models, "disconnect", lambda: None)  # one connection for all requests

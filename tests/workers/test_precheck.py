@@ -50,9 +50,9 @@ def test_nothing_is_said_where_nothing_is_wrong_or_known(command):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("echo 'open", "The shell cannot read it: line 1: "),
-        ("if true", "The shell cannot read it: line "),
-        ("echo )", "The shell cannot read it: line 1: "),
+        ("echo 'open", "The shell cannot read it: "),
+        ("if true", "The shell cannot read it: "),
+        ("true\n\necho )", "The shell cannot read it: line 3: "),
         ("no_such_program --flag", "There is no program no_such_program here"),
         ("A=1 no_such_program; true", "There is no program no_such_program here"),
         ("/no/such/program", "There is no program /no/such/program here"),
