@@ -7,7 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 import models
-from models import STATES, Attempt, Job, Worker
+from engine import queues
+from models import STATES, Attempt, Job, Stat, Worker
 from tests.browser.served import Site
 from tests.browser.tab import Tab
 
@@ -23,7 +24,9 @@ PAGES = (
         "/jobs",
         "/jobs?state=dead",
         "/jobs?text=nothing",
+        "/?window=24h",
         "/dlq",
+        "/queues",
         "/workers",
         "/config",
         "/enqueue",
@@ -39,7 +42,7 @@ TOO_SMALL = """[...document.querySelectorAll("a, button, input, select, summary"
   .map((one) => [one.closest("label")?.getBoundingClientRect() ?? one.getBoundingClientRect(), one.outerHTML.slice(0, 90)])
   .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
   .map(([box, html]) => `${Math.round(box.width)} x ${Math.round(box.height)} ${html}`).slice(0, 5)"""
-EMPTY_PAGES = ("/", "/jobs", "/dlq", "/workers", "/enqueue")
+EMPTY_PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/enqueue")
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,11 @@ def full_site(tmp_path_factory):
         ).execute()
     for status in ("stopped", "lost"):
         Worker.insert(host="here", created_at=now, started_at=now, stopped_at=now, status=status, reason=LONG).execute()
+    for place, outcome in enumerate(("success", "failed", "timeout")):
+        row = {"span": 1, "at": now - now % 60_000 - 60_000 * place, "queue": "mail", "outcome": outcome}
+        Stat.insert(row | {"bucket": 20, "n": 1000, "total_ms": 10**6}).execute()
+    queues.limit("mail", 2, actor="cli:ann")
+    queues.pause("mail", actor="cli:ann")
     yield site
     Worker.update(stopped_at=now).execute()  # they were never real
     site.close()

@@ -11,7 +11,7 @@ import peewee
 import pytest
 
 import models
-from engine import dialect, jobs, queries, retention
+from engine import alarms, dialect, figures, jobs, pace, queries, queues, retention
 from engine.output import Output
 from models import db
 from tests.engine.conftest import DONE, FAILED
@@ -140,12 +140,29 @@ LISTS: dict[str, Action] = {
     "running": lambda work: queries.running(),
     "counts": lambda work: queries.counts(),
     "workers": lambda work: queries.workers(),
+    "queues": lambda work: queues.standings(),
+    "alarms": lambda work: alarms.ring(queues.standings(), work.queue.clock.now),
     "one job": lambda work: (queries.attempts(work.job()), queries.attempt(work.job())),
+}
+# These count the jobs that died lately, along an index and up to a limit.
+FIGURES: dict[str, Action] = {
+    "figures": lambda work: figures.of(figures.WINDOWS["7d"], work.queue.clock.now),
+    "pace": lambda work: pace.forecast(9, 1, ("nightly",), work.queue.clock.now + 30_000),
 }
 DELETING: dict[str, Action] = {"prune": _prune, "drop outputs": _drop_outputs}
 
 # These sort a handful of rows: the priorities that occur, the jobs that run, the states that are counted.
-MAY_SORT = {"claim", "complete and claim", "running", "counts", "workers", "drop outputs"}
+MAY_SORT = {
+    "queues",
+    "figures",
+    "alarms",
+    "claim",
+    "complete and claim",
+    "running",
+    "counts",
+    "workers",
+    "drop outputs",
+}
 
 
 @pytest.fixture
@@ -181,9 +198,9 @@ def _reads_it_all(sql: str, step: str) -> bool:
     return bool(scanned and scanned[1] in named and not by_key and not is_empty)
 
 
-@pytest.mark.parametrize("name", HOT | STEERING | LISTS | DELETING)
+@pytest.mark.parametrize("name", HOT | STEERING | LISTS | FIGURES | DELETING)
 def test_every_statement_finds_its_rows_by_an_index(work, name):
-    sent = _sent((HOT | STEERING | LISTS | DELETING)[name], work)
+    sent = _sent((HOT | STEERING | LISTS | FIGURES | DELETING)[name], work)
     assert sent
     for sql, given in sent:
         assert [step for step in _plan(sql, given) if _reads_it_all(sql, step)] == [], sql
