@@ -20,7 +20,8 @@ from engine.jobs import Claim, Ended, Ending
 from engine.output import Output
 from workers import locks
 
-LIMIT = 8  # jobs claimed at once
+LIMIT = 32  # jobs claimed at once, as long as they take no longer together than
+TOGETHER_S = 0.03
 MOST = 64  # while others keep the database busy, so that not every few jobs wait for it
 _WAITS = 0.2  # of the time that the jobs took: a turn that takes longer has waited
 SHORT_MS = 10  # after a job that took longer they are claimed one by one again
@@ -33,7 +34,7 @@ class Hand:
     def __init__(self, folder: str, worker_pk: int, limit: int = LIMIT):
         self.waiting: deque[Claim] = deque()
         self.ended: list[Ended] = []
-        self.limit = self.most = limit
+        self.limit = self.patience = self.most = limit
         self.reach = 1
         self.turned_at = time.monotonic()
         self.slow = False  # a job took long
@@ -70,11 +71,15 @@ class Hand:
         self.slow = False
 
     def _weigh(self, took_s: float) -> None:
+        """How many jobs to hold at most, from how long those that ended took and how long storing them did."""
         now = time.monotonic()
         ran_s, self.turned_at = now - took_s - self.turned_at, now
-        if self.limit > 1 and self.ended:
-            grown = self.most * 2 if took_s > ran_s * _WAITS else self.most // 2
-            self.most = max(self.limit, min(MOST, grown))
+        if self.limit == 1 or not self.ended:
+            return
+        grown = self.patience * 2 if took_s > ran_s * _WAITS else self.patience // 2
+        self.patience = max(self.limit, min(MOST, grown))
+        alike = TOGETHER_S * len(self.ended) / ran_s if ran_s > 0 else self.patience
+        self.most = max(1, min(self.patience, int(alike * self.patience / self.limit)))
 
     def clear(self) -> None:
         """What had ended is stored and what waited given back, while a command runs: what is said of it stays."""

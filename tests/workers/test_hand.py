@@ -53,12 +53,21 @@ def _fill(hand: Hand, first: int, count: int) -> list[Claim]:
 
 def test_more_are_claimed_while_there_is_enough_up_to_the_limit(hand):
     asked = []
-    for _ in range(6):
+    for _ in range(8):
         asked.append(hand.reach)
         _fill(hand, 1, hand.reach)
         while held := hand.next():
             hand.end(_ended(held))
-    assert asked == [1, 2, 4, 8, 8, 8]
+    assert asked == [1, 2, 4, 8, 16, 32, 32, 32]
+
+
+def test_no_more_are_claimed_than_take_a_moment_together(hand):
+    for _ in range(6):
+        claims = _fill(hand, 1, hand.reach)
+        hand.turned_at -= 0.4 * hands.TOGETHER_S * len(claims)
+        while held := hand.next():
+            hand.end(_ended(held))
+    assert hand.reach == 2
 
 
 def test_one_is_claimed_when_there_was_not_enough(hand):
@@ -110,7 +119,6 @@ def test_more_are_claimed_while_a_turn_has_to_wait_and_fewer_again_when_not(hand
         return asked
 
     assert turns(took_s=60.0)[-1] == hands.MOST
-    hand.turned_at -= 1e6  # the jobs before this turn took long together
     assert turns(took_s=0.0)[-1] == hands.LIMIT
 
 
