@@ -7,8 +7,8 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request, url_for
 
 import models
-from engine import config, ids, jobs, queries
-from engine.errors import InvalidInput, Refused
+from engine import config, jobs, queries
+from engine.errors import Refused
 from engine.plan import Plan
 from engine.wording import seconds
 from models import Job
@@ -35,20 +35,16 @@ def store() -> Any:
     payload, mistakes = job_form.read(values, models.now_ms())
     if mistakes:
         return _form(values, mistakes), 422
-    new_id = payload.get("id") or request.form.get("new_id") or _new_id()
+    job_id = payload.get("id") or job_form.name(job_form.token(), payload)
     said = syntax.problem(payload["command"])
     if said and "anyway" not in request.form:
         return _form(values, {"command": f"The shell cannot read it: {said.rstrip('.')}."}, anyway=True), 422
     try:
-        return _show(jobs.enqueue(payload | {"id": new_id}, _origin()), "is enqueued.")
-    except InvalidInput as error:  # the id that came with the form
-        return _form(values, {"id": str(error)}), 422
+        return _show(jobs.enqueue(payload | {"id": job_id}, _origin()), "is enqueued.")
     except Refused as error:  # the id is taken
-        if _was_sent_twice(new_id, payload["command"]):
-            return _show(new_id, "is there already, with this command; it is not enqueued twice.")
-        if "id" in payload:
+        if "id" in payload and not _was_sent_twice(job_id, payload["command"]):
             return _form(values, {"id": str(error)}), 422
-        return _show(jobs.enqueue(payload, _origin()), "is enqueued.")
+        return _show(job_id, "is there already, with this command; it is not enqueued twice.")
 
 
 @bp.post("/check")
@@ -77,7 +73,7 @@ def _form(values: dict[str, str], mistakes: dict[str, str], *, anyway: bool = Fa
         anyway=anyway,
         checked=checked,
         look=_untold(_look(values), mistakes),
-        new_id=_new_id(),
+        token=job_form.token(),
         origin=request.form.get("origin") or request.args.get("from"),
         more=any(values[name] for name in FIELDS if name not in ("command", "run_zone")),
         queues=queries.queues(),
@@ -119,11 +115,6 @@ def _steps(plan: Plan, now: int) -> dict[str, Any]:
         "is_later": plan.tries[0].at > now,
         "spread": round(plan.spread * 100),
     }
-
-
-def _new_id() -> str:
-    """The form carries the id of its job, so that sending it twice stores one job."""
-    return next(ids.new_ids(models.now_ms()))
 
 
 def _origin() -> str | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine import spec
+from flask import request
+
+import models
+from engine import ids, spec
 from engine.errors import InvalidInput
 from models import Job
 
@@ -27,7 +31,20 @@ NAMES = {  # the fields in the order of the page, and what is written over them
 }
 FIELDS = tuple(NAMES)
 _PLAIN = ("queue", "run_at", "cwd")
+_TOKEN = re.compile(r"[0-9a-z]{14}")
 _NUMBERS = ("priority", "max_retries", "timeout_sec")
+
+
+def token() -> str:
+    """What makes one form of all its sendings: the token it came with, else a new one."""
+    given = request.form.get("token", "")
+    return given if _TOKEN.fullmatch(given) else next(ids.new_ids(models.now_ms()))
+
+
+def name(token: str, content: Any) -> str:
+    """The id of what this form says: the same whenever it says the same, so that it can be stored once only."""
+    said = json.dumps([token, content], sort_keys=True)
+    return token[:7] + hashlib.blake2b(said.encode(), digest_size=4).hexdigest()
 
 
 def values(form: Mapping[str, str]) -> dict[str, str]:

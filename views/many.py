@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 
 import models
-from engine import batch, config, ids, jobs, queries
+from engine import batch, config, jobs, queries
 from engine.batch import Entry, Mistake
 from engine.errors import InvalidInput, Refused
 from engine.wording import plural
@@ -79,7 +78,7 @@ class _Sent:
         self.form = ""
         self.text = ""
         self.for_all = dict.fromkeys(job_form.FIELDS, "")
-        self.token = next(ids.new_ids(models.now_ms()))
+        self.token = job_form.token()
         self.tag = ""
         self.is_file = False
         self.entries: list[Entry] = []
@@ -93,8 +92,6 @@ class _Sent:
         sent.form = request.form.get("form", "")
         sent.text = request.form.get("jobs", "").replace("\r\n", "\n")
         sent.for_all |= {name: text for name, text in job_form.values(request.form).items() if name in FOR_ALL}
-        token = request.form.get("token", "")
-        sent.token = token if token.isalnum() and token.isascii() and len(token) == len(sent.token) else sent.token
         try:
             sent._read()
         except InvalidInput as error:
@@ -115,20 +112,15 @@ class _Sent:
             raise InvalidInput("What is said for all of them is wrong; see below.")
         del for_all["command"]
         found = batch.read(self.text, self.form, MOST)
-        self._name_them(found.jobs)
+        name = job_form.name(self.token, [for_all, found.jobs])
+        self.tag = f"batch-{name}"
         self.entries = [(place, self._whole(job, for_all)) for place, job in found.jobs]
         for _, job in self.entries[:1]:
-            job["id"] = job.get("id") or self.name
+            job["id"] = name if job.get("id") is None else job["id"]
         wrong = [*found.mistakes, *batch.mistakes(self.entries, models.now_ms())]
         self.mistakes = sorted(wrong, key=lambda mistake: int(mistake.place.rpartition(" ")[2] or 0))
         if not found.jobs and not found.mistakes:
             raise InvalidInput("There is no job in it.")
-
-    def _name_them(self, found: list[Entry]) -> None:
-        """One name for what is sent here: the same form with the same text is the same, so it is stored once."""
-        said = json.dumps([self.token, self.for_all, found])
-        self.name = self.token[:7] + hashlib.blake2b(said.encode(), digest_size=4).hexdigest()
-        self.tag = f"batch-{self.name}"
 
     def _whole(self, job: dict[str, Any], for_all: dict[str, Any]) -> dict[str, Any]:
         """The job with what it does not say itself; tags are added to its own."""
@@ -170,7 +162,7 @@ def _page(sent: _Sent, checked: bool = False) -> str:
         text="" if is_too_long else sent.text,
         is_too_long=is_too_long,
         values=sent.for_all,
-        token=next(ids.new_ids(models.now_ms())),
+        token=sent.token,
         more=any(sent.for_all.values()),
         most=MOST,
         file_mb=FILE_MB,

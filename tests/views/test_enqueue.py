@@ -323,9 +323,9 @@ def test_other_lines_in_the_same_form_are_other_jobs(panel):
 
 @pytest.mark.parametrize("url", ["/enqueue", "/enqueue/many"])
 def test_a_form_sent_by_many_at_once_is_stored_once(app, panel, url, monkeypatch):
-    new_id = re.search(r'name="new_id" value="([^"]+)"', panel.get("/enqueue").text)[1]
+    new_id = re.search(r'name="token" value="([^"]+)"', panel.get("/enqueue").text)[1]
     app.config["WTF_CSRF_ENABLED"] = False
-    form = {"command": "true", "new_id": new_id, "form": "lines", "jobs": "true\nfalse", "token": new_id}
+    form = {"command": "true", "form": "lines", "jobs": "true\nfalse", "token": new_id}
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: app.test_client().post(url, data=form), range(6)))
     assert {answer.status_code for answer in answers} == {303}

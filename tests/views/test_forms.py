@@ -92,18 +92,17 @@ def test_a_taken_id_is_shown_at_its_field(panel):
 
 @pytest.mark.parametrize("chosen", ["", "job1"])
 def test_a_form_sent_twice_stores_one_job(panel, chosen):
-    new_id = re.search(r'name="new_id" value="([^"]+)"', panel.get("/enqueue").text)[1]
-    for _ in range(2):
-        answer = panel.post("/enqueue", command="echo hi", new_id=new_id, id=chosen)
-        assert answer.location == f"/jobs/{chosen or new_id}"
+    token = re.search(r'name="token" value="([^"]+)"', panel.get("/enqueue").text)[1]
+    first, second = (panel.post("/enqueue", command="echo hi", token=token, id=chosen) for _ in range(2))
+    assert first.location == second.location == f"/jobs/{Job.get().id}"
     assert Job.select().count() == 1
-    assert "not enqueued twice" in panel.get(answer.location).text
+    assert "not enqueued twice" in panel.get(second.location).text
 
 
-def test_a_form_sent_again_with_another_command_stores_another_job(panel):
-    new_id = re.search(r'name="new_id" value="([^"]+)"', panel.get("/enqueue").text)[1]
-    for command in ("echo a", "echo b"):
-        assert panel.post("/enqueue", command=command, new_id=new_id).status_code == 303
+def test_a_form_sent_again_with_another_command_stores_another_job_and_that_once(panel):
+    token = re.search(r'name="token" value="([^"]+)"', panel.get("/enqueue").text)[1]
+    for command in ("echo a", "echo b", "echo b"):
+        assert panel.post("/enqueue", command=command, token=token).status_code == 303
     assert sorted(job.command for job in Job.select()) == ["echo a", "echo b"]
 
 
