@@ -294,6 +294,7 @@ def apply(name: str, patch: Patch = setattr) -> None:
 
 
 if __name__ == "__main__":
-    hand.SHORT_MS, command.LINGER_S = 10_000, 10.0  # on a busy machine too, the short jobs of a scenario are short
+    # On a busy machine too, the short jobs of a scenario are short.
+    hand.SHORT_MS, hand.TOGETHER_S, command.LINGER_S = 10_000, 100.0, 10.0
     apply(sys.argv[1])
     sys.exit(program.main(sys.argv[2:]))

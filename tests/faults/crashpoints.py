@@ -326,7 +326,7 @@ def _hurry() -> None:
     from engine import retention
     from workers import chores, command, hand, loop, supervisor
 
-    hand.SHORT_MS = 10_000  # on a busy machine too, the jobs of the scenes are short
+    hand.SHORT_MS, hand.TOGETHER_S = 10_000, 100.0  # on a busy machine too, the jobs of the scenes are short
     command.LINGER_S = 10
     command.SHOW_EVERY_S = 0.05
     supervisor.RESTART_S = (0, 1)
