@@ -90,9 +90,14 @@ def sentences(forecasts: Sequence[Forecast], now: int) -> list[str]:
         said[0] += f", likely done in {left}; longest: {_history(found.last, now)}"
     said += [f"overdue: {_history(late, now)}" for late in found.overdue]
     if found.unknown:
-        said.append(f"no history for {found.unknown} of them, so nobody can say")
+        said.append(f"no history for {'it' if found.running == 1 else f'{found.unknown} of them'}, so nobody can say")
     return [f"{sentence}." for sentence in said]
 
 
+def about(ms: int) -> str:
+    """A usual length of time, without a last unit that is nothing: 5 min, 1 min 20 s."""
+    return span(ms).removesuffix(" 0 s").removesuffix(" 0 min").removesuffix(" 0 h")
+
+
 def _history(forecast: Forecast, now: int) -> str:
-    return f"job {forecast.job_id} (usually {span(forecast.usual_ms or 0)}, runs for {span(now - forecast.since)})"
+    return f"job {forecast.job_id} (usually {about(forecast.usual_ms or 0)}, runs for {about(now - forecast.since)})"

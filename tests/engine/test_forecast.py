@@ -70,8 +70,8 @@ def test_the_outlook_is_the_last_of_those_on_time(queue):
     _runs(queue, "backup-7", 300, "w2")
     queue.clock.forward(60)
     assert _said(queue) == [
-        "2 jobs running, likely done in 4 min; longest: job backup-7 (usually 5 min 0 s, runs for 1 min 0 s).",
-        "overdue: job short (usually 1 min 0 s, runs for 1 min 10 s).",
+        "2 jobs running, likely done in 4 min; longest: job backup-7 (usually 5 min, runs for 1 min).",
+        "overdue: job short (usually 1 min, runs for 1 min 10 s).",
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_command_without_a_history_is_told_and_not_guessed(queue):
     _runs(queue, "known", 60, "w1")
     _runs(queue, "new", None, "w2")
     assert _said(queue) == [
-        "2 jobs running, likely done in 1 min; longest: job known (usually 1 min 0 s, runs for 0 s).",
+        "2 jobs running, likely done in 1 min; longest: job known (usually 1 min, runs for 0 s).",
         "no history for 1 of them, so nobody can say.",
     ]
 
