@@ -10,14 +10,6 @@ import click
 from cli import printing
 from cli.options import actor, complete_ids, connect, example, filter_options, job_id_argument, json_option
 
-_DONE = {
-    "retry": "pending again",
-    "cancel": "cancelled or being stopped",
-    "delete": "deleted",
-    "priority": "given the priority",
-    "undelete": "back",
-    "unretry": "as before the retry",
-}
 _ONE_OR_MANY = "Give the ids of the jobs, or --all with filters such as --state, --queue or --text."
 
 
@@ -60,20 +52,12 @@ def _run(pk: int) -> Any:
 
 
 def _report(operation: Any, as_json: bool) -> None:
-    from engine import operations
-    from engine.wording import plural
+    from engine import operations, reports
 
     if as_json:
         printing.show_json(operations.as_json(operation))
         return
-    said = f"{plural(operation.done, 'job')} {'is' if operation.done == 1 else 'are'} {_DONE[operation.verb]}"
-    if operation.argument is not None:
-        said += f" {operation.argument}"
-    if operation.skipped:
-        said += f"; {operation.skipped:,} skipped, their state did not allow it"
-    if operation.failed:
-        said += f"; {operation.failed:,} failed: {operation.error.rstrip('.')}"
-    click.echo(f"{said}.")
+    click.echo(reports.report(operation))
     if operation.done and operations.can_be_undone(operation):
         click.echo(f"'queuectl undo {operation.pk}' takes it back.")
 

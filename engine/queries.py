@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,31 +93,37 @@ def page(
     `before` and `after` are cursors of an earlier page (its older, its newer). Raises InvalidInput for a filter that
     cannot be and for a broken cursor.
     """
-    given = filters.checked({"state": state, **others})
-    return _page(search.by_age(state), given, before, after, limit)
+    return along(search.by_age(state), {"state": state, **others}, before=before, after=after, limit=limit)
 
 
 def dead_page(*, before: str | None = None, after: str | None = None, limit: int = PAGE, **others: str | None) -> Page:
     """The dead jobs that match, the last to die first. Raises and cursors as in `page`."""
-    given = filters.checked({**others, "state": "dead"})
-    return _page(search.by_death(), given, before, after, limit)
+    return along(search.by_death(), others, before=before, after=after, limit=limit)
 
 
-def _page(way: search.Way, given: dict[str, str], before: str | None, after: str | None, limit: int) -> Page:
+def along(
+    way: search.Way,
+    chosen: Mapping[str, str | None],
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    limit: int = PAGE,
+) -> Page:
+    """A page along any way. Raises and cursors as in `page`."""
+    given = filters.checked(chosen)
     known = None
     if "queue" in given:
         of_queue = counts(given["queue"])
         known = of_queue[given["state"]] if "state" in given else sum(of_queue.values())
         if not known:
             return Page([], None, None)
-    exactly = given.keys() <= {"state", "queue"}
     return search.page(
         way,
         filters.conditions(given),
         before=before,
         after=after,
         limit=limit,
-        known=known if exactly else None,
+        known=known if given.keys() <= {"state", "queue"} else None,
         is_heavy=filters.is_heavy(given),
     )
 
@@ -183,7 +189,7 @@ def workers(*, ended: bool = False, limit: int = 1000) -> list[dict[str, Any]]:
     query = Worker.select().where(Worker.stopped_at.is_null(not ended))
     query = query.order_by(Worker.pk.desc() if ended else Worker.pk.asc()).limit(limit)
     held = {} if ended else {job.locked_by: job for job in running(limit)}
-    return [_worker_json(worker, held.get(worker.id), beats.get(worker.host)) for worker in query]
+    return [worker_as_json(worker, held.get(worker.id), beats.get(worker.host)) for worker in query]
 
 
 def has_workers() -> bool:
@@ -191,7 +197,8 @@ def has_workers() -> bool:
     return Worker.select().where(Worker.stopped_at.is_null()).exists()
 
 
-def _worker_json(worker: Worker, job: Job | None, supervisor: Supervisor | None) -> dict[str, Any]:
+def worker_as_json(worker: Worker, job: Job | None = None, supervisor: Supervisor | None = None) -> dict[str, Any]:
+    """A worker as scripts see it; `job`: what it runs, `supervisor`: that of its host."""
     status = worker.status
     if status == "running":
         status = "busy" if job else "idle"
@@ -208,6 +215,12 @@ def _worker_json(worker: Worker, job: Job | None, supervisor: Supervisor | None)
         "last_seen_at": iso(seen),
         "stopped_at": iso(worker.stopped_at),
         "reason": worker.reason,
+        "heir_of": f"w{worker.heir_of}" if worker.heir_of else None,
+        "rss_kb": worker.rss_kb,
+        "cpu_ms": worker.cpu_ms,
+        "job_rss_kb": worker.job_rss_kb if job else None,
+        "job_cpu_ms": worker.job_cpu_ms if job else None,
+        "sampled_at": iso(worker.sampled_at),
     }
 
 

@@ -57,6 +57,10 @@ class Way(NamedTuple):
         found = self.jobs(edge, rising).select(*self.columns).offset(n - 1).limit(1).tuples()
         return next(iter(found), None)
 
+    def newest(self) -> str:
+        """The cursor of the newest job."""
+        return _address(self.nth(None, False, 1)) or "-".join("0" for _ in self.columns)
+
     def place(self, job: Job) -> tuple[int, ...]:
         return tuple(getattr(job, column.name) for column in self.columns)
 

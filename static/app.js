@@ -156,7 +156,7 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// --- forms: nothing is sent twice, empty filters leave no trace in the address, one box selects all
+// --- forms: nothing is sent twice, empty filters leave no trace in the address
 
 document.addEventListener("submit", ({ target }) => {
   const button = target.matches("[data-once]") && $("button[type=submit]", target);
@@ -169,29 +169,8 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
   for (const [name, value] of [...detail.formData]) if (value === "") detail.formData.delete(name);
 });
 
-function countPicked() {
-  const boxes = [...document.querySelectorAll("input[name=id]")];
-  const picked = boxes.filter((box) => box.checked).length;
-  const all = $("#pick-all");
-  const button = $("#retry-selected");
-  if (!all || !button) return;
-  all.closest("label").hidden = false;
-  all.checked = picked > 0 && picked === boxes.length;
-  all.indeterminate = picked > 0 && picked < boxes.length;
-  button.disabled = !picked;
-  $("span", button).textContent = picked ? `Retry ${picked} selected` : "Retry selected";
-}
-
-document.addEventListener("change", ({ target }) => {
-  if (target.matches("[data-pick-all]")) {
-    document.querySelectorAll("input[name=id]").forEach((box) => (box.checked = target.checked));
-  }
-  countPicked();
-});
-
 function refresh() {
   tick();
-  countPicked();
   if (window.htmx) say(live.dataset.word || "Live");
 }
 

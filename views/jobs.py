@@ -7,11 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 import models
-from engine import config, jobs, queries, queues, waiting
-from models import STATES
-from views import answers, output, rows, timeline, words
-
-FILTERS = ("state", "text", "queue", "tag")
+from engine import config, jobs, queries, queues, search, waiting
+from views import answers, listing, output, rows, timeline, words
 
 bp = Blueprint("jobs", __name__, url_prefix="/jobs")
 bp.register_blueprint(output.bp)
@@ -19,21 +16,18 @@ bp.register_blueprint(output.bp)
 
 @bp.get("")
 def index() -> Any:
-    filters = {name: request.args.get(name, "").strip() or None for name in FILTERS}
-    before, after = request.args.get("before"), request.args.get("after")
-    found = queries.page(**filters, before=before, after=after)  # type: ignore[arg-type]
-    counts = queries.counts(filters["queue"])
-    shows = {
-        "filters": filters,
-        "narrowed": any(filters[name] for name in ("text", "queue", "tag")),
-        "counts": None if filters["text"] or filters["tag"] else counts,
-        "total": sum(queries.counts().values()),
-        "jobs": rows.job_rows(found.jobs),
-        "newer": found.newer,
-        "older": found.older,
-        "first": before is None and after is None,
-    }
-    return answers.live("jobs/index.html", "jobs/_list.html", shows, states=STATES, queues=queries.queues())
+    chosen = listing.filters()
+    state = chosen.get("state")
+    counts = queries.counts(chosen.get("queue"))
+    every = queries.counts()
+    return listing.show(
+        "jobs",
+        search.by_age(state),
+        chosen,
+        total=every[state] if state else sum(every.values()),
+        counts=counts if chosen.keys() <= {"state", "queue"} else None,
+        is_empty=not any(every.values()),
+    )
 
 
 @bp.get("/<job_id>")

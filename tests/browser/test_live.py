@@ -82,16 +82,20 @@ def test_selected_text_is_not_torn_away(site, tab):
     expect(tab.page.locator("#jobs tbody tr")).to_have_count(2, timeout=10_000)
 
 
-def test_ticks_and_focus_survive_a_refresh(site, tab):
+def test_new_rows_do_not_move_a_selection(site, tab):
     site.add_dead("one", "two")
     tab.open("/dlq")
     tab.page.get_by_label("Select job one").check()
     tab.page.get_by_role("button", name="Retry job one").focus()
+    tab.page.evaluate("document.querySelector('#dlq').marked = true")
     site.add_dead("three")
-    tab.see("three")
+    tab.see("1 new, show")
+    assert tab.page.evaluate("document.querySelector('#dlq').marked")
     expect(tab.page.get_by_label("Select job one")).to_be_checked()
     expect(tab.page.get_by_role("button", name="Retry job one")).to_be_focused()
     expect(tab.page.get_by_role("button", name="Retry 1 selected")).to_be_visible()
+    tab.press("1 new, show")
+    tab.see("three")
 
 
 def test_one_box_selects_all_that_are_shown(site, tab):

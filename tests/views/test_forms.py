@@ -157,25 +157,13 @@ def test_one_dead_job_is_retried(panel):
     assert panel.post("/dlq/a/retry").status_code == 409
 
 
-def test_the_selected_dead_jobs_are_retried(panel):
+def test_all_dead_jobs_are_retried_after_a_question(panel):
     for name in "abc":
         add("dead", id=name)
-    answer = panel.post("/dlq/retry", id=["a", "c"], headers={"Referer": "http://localhost/dlq"})
-    assert answer.location == "/dlq"
-    assert [job.state for job in Job.select().order_by(Job.id)] == ["pending", "dead", "pending"]
-    assert "2 jobs are pending again." in panel.get("/dlq").text
-
-
-def test_nothing_selected_is_said(panel):
-    assert panel.post("/dlq/retry").status_code == 422
-    assert "Select the jobs" in panel.post("/dlq/retry", htmx=True).headers["HX-Trigger"]
-
-
-def test_all_dead_jobs_are_retried(panel):
-    for name in "abc":
-        add("dead", id=name)
-    assert "Retry all 3" in panel.get("/dlq").text
-    assert "3 jobs are pending again." in panel.post("/dlq/retry-all", htmx=True).headers["HX-Trigger"]
+    assert "All 3 that match" in panel.get("/dlq").text
+    assert "Retry 3 jobs?" in panel.get("/dlq/retry-all").text
+    answer = panel.post("/operations", htmx=True, verb="retry", all="1", sure="1", state="dead")
+    assert "3 jobs are pending again." in answer.headers["HX-Trigger"]
     assert {job.state for job in Job.select()} == {"pending"}
 
 

@@ -153,7 +153,7 @@ def test_an_error_is_a_page_with_a_sentence_and_a_way_on(full, url, status):
 def test_a_wrong_method_names_the_right_ones(panel):
     answer = panel.get("/enqueue/x")
     assert answer.status_code == 404
-    answer = panel.get("/dlq/retry")
+    answer = panel.get("/operations/1/undo")
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
 
