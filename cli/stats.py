@@ -40,7 +40,7 @@ def _show(found: dict[str, Any], forecast: str) -> None:
     columns = ("completed", "failed", "p50_ms", "p95_ms")
     lines = [(bar["at"], bar) for bar in found["bars"] if bar["completed"] or bar["failed"]]
     lines += [(f"all of {found['window']}", found), (f"{found['window']} before", found["before"])]
-    rows = [(name, *(_number(figures[column]) for column in columns)) for name, figures in lines]
+    rows = [(name, *(_number(figures.get(column)) for column in columns)) for name, figures in lines]
     printing.show_table(("from", *columns), rows, numbers=(1, 2, 3, 4))
     if forecast:
         click.echo(forecast)

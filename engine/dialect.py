@@ -198,6 +198,11 @@ SELECT * FROM job INDEXED BY job_failures WHERE state IN ('failed', 'dead') ORDE
 # The dead by the instant of their death; SQLite would rather sort them. Its name is the one Peewee gives the first table.
 BY_DEATH = '"job" AS "t1" INDEXED BY "job_dead"'
 
+# How many died since an instant, counted up to a limit.
+DEATHS = """
+SELECT count(*) FROM (SELECT 1 FROM job INDEXED BY job_dead WHERE state = 'dead' AND finished_at >= ? LIMIT ?)
+"""
+
 # The trash: the newest first, of one id, and from a deletion (instant, pk) forwards.
 _TRASH = "SELECT * FROM job INDEXED BY job_trash WHERE state = 'deleted'"
 TRASH = f"{_TRASH} ORDER BY deleted_at DESC, pk DESC LIMIT ?"
@@ -236,6 +241,22 @@ SELECT queue, min(first), sum(due), sum(delayed), max(due), max(delayed) FROM (
  GROUP BY queue
 """
 
+
+# The runs that ended, by the bar of a chart that they belong to, outcome and duration. Old minutes became hours
+# (ROLL_UP): no run is in both.
+ENDED = """
+SELECT (at - :begins) / :bar_ms AS place, outcome, bucket, sum(n)
+  FROM stat WHERE span IN (1, 60) AND at >= :begins AND at < :begins + :length GROUP BY place, outcome, bucket
+"""
+
+# How many completed and failed in the time before, up to an instant; without groups, for those SQLite would sort.
+ENDED_BEFORE = """
+SELECT coalesce(sum(n * (outcome = 'success')), 0), coalesce(sum(n * (outcome IN ('failed', 'timeout', 'lost'))), 0)
+  FROM stat WHERE span IN (1, 60) AND at >= :begins - :length AND at < :begins AND at - at % :unit <= :now - :length
+"""
+
+# When the job of this key, or the first after it that is still there, was enqueued.
+ARRIVAL = "SELECT created_at FROM job WHERE pk >= ? ORDER BY pk LIMIT 1"
 
 # How many of the jobs with these keys (a JSON array) wait neither for later nor in one of these queues (another).
 MAY_RUN = f"""

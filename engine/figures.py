@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
-from engine import buckets
+from engine import buckets, dialect
 from engine.errors import InvalidInput
 from engine.queries import iso
 from engine.tally import HOUR_MS, MINUTE_MS
-from models import Job, Stat
+from models import Stat, db
 
-COMPLETED = ("success",)
-FAILED = ("failed", "timeout", "lost")
+_FAILED = ("failed", "timeout", "lost")
 _MEASURED = ("success", "failed", "timeout")  # a run that was lost or cancelled says little about its command
 _BESIDE = 12  # five-minute parts of the last hour, for each queue
 _DEATHS = 10_000  # counted at most
@@ -55,13 +54,21 @@ class Bar(NamedTuple):
     sums: Sums
 
 
+class Ended(NamedTuple):
+    completed: int
+    failed: int
+
+
 class Figures(NamedTuple):
-    """A window, bar by bar and in all. before: of the same length, just before. died: jobs that died in it."""
+    """A window, bar by bar and in all. before: a time as long as this window is by now, just before it.
+
+    died: jobs that died in the window.
+    """
 
     window: Window
     bars: list[Bar]
     total: Sums
-    before: Sums
+    before: Ended
     died: int
 
 
@@ -78,8 +85,8 @@ class _Found:
             self.durations[bucket] += n
 
     def sums(self) -> Sums:
-        completed, failed = (sum(self.outcomes[name] for name in names) for names in (COMPLETED, FAILED))
-        return Sums(completed, failed, percentile(self.durations, 0.5), percentile(self.durations, 0.95))
+        failed = sum(self.outcomes[name] for name in _FAILED)
+        return Sums(self.outcomes["success"], failed, percentile(self.durations, 0.5), percentile(self.durations, 0.95))
 
 
 def window(name: str | None) -> Window:
@@ -94,16 +101,16 @@ def window(name: str | None) -> Window:
 
 def of(window: Window, now: int) -> Figures:
     """What ended in this window, and in the one before it."""
-    begins, length, unit = window.begins(now), window.bars * window.bar_ms, min(HOUR_MS, window.bar_ms)
-    bars, total, before = [_Found() for _ in range(window.bars)], _Found(), _Found()
-    for at, outcome, bucket, n in _rows(begins - length, begins + length):
-        if at >= begins:
-            total.add(outcome, bucket, n)
-            bars[(at - begins) // window.bar_ms].add(outcome, bucket, n)
-        elif at - at % unit <= now - length:  # as long as this window is by now
-            before.add(outcome, bucket, n)
+    begins, length = window.begins(now), window.bars * window.bar_ms
+    asked = {"now": now, "begins": begins, "length": length, "bar_ms": window.bar_ms}
+    asked["unit"] = min(HOUR_MS, window.bar_ms)
+    bars, total = [_Found() for _ in range(window.bars)], _Found()
+    for place, *run in db.execute_sql(dialect.ENDED, asked):
+        total.add(*run)
+        bars[place].add(*run)
+    before = Ended(*db.execute_sql(dialect.ENDED_BEFORE, asked).fetchone())
     lines = [Bar(begins + place * window.bar_ms, found.sums()) for place, found in enumerate(bars)]
-    return Figures(window, lines, total.sums(), before.sums(), deaths(begins))
+    return Figures(window, lines, total.sums(), before, deaths(begins))
 
 
 def last_hour(now: int) -> dict[str, list[int]]:
@@ -129,8 +136,7 @@ def ended(since: int) -> dict[int, Tally[str]]:
 
 def deaths(since: int) -> int:
     """The jobs in the dead letter queue that died since then; counted up to 10,000."""
-    died = Job.select(Job.pk).where(Job.state == "dead", Job.finished_at >= since).limit(_DEATHS)
-    return died.count()
+    return db.execute_sql(dialect.DEATHS, (since, _DEATHS)).fetchone()[0]
 
 
 def percentile(durations: dict[int, int], share: float) -> float | None:
@@ -143,13 +149,6 @@ def percentile(durations: dict[int, int], share: float) -> float | None:
         if rank <= 0:
             break
     return buckets.middle_ms(bucket)
-
-
-def _rows(begins: int, ends: int) -> Any:
-    """Minutes, and the hours that old minutes became (tally.roll_up): no run is in both."""
-    rows: Any = Stat.select(Stat.at, Stat.outcome, Stat.bucket, fn.SUM(Stat.n))
-    within = Stat.span.in_((1, 60)) & (Stat.at >= begins) & (Stat.at < ends)
-    return rows.where(within).group_by(Stat.at, Stat.outcome, Stat.bucket).tuples()
 
 
 def as_json(figures: Figures) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine import dialect, figures
 from engine.queues import Standing
@@ -117,9 +117,8 @@ def _first_since(instant: int, newest: int) -> int:
 
 
 def _arrival(pk: int) -> int:
-    """When the job of this key, or the first after it that is still there, was enqueued."""
-    found: Any = Job.select(Job.created_at).where(Job.pk >= pk).order_by(Job.pk).limit(1)
-    return found.scalar() or 0
+    found = db.execute_sql(dialect.ARRIVAL, (pk,)).fetchone()
+    return found[0] if found else 0
 
 
 def _share_that_may_run(first: int, last: int, paused: Collection[str], now: int) -> float:

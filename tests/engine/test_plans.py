@@ -154,7 +154,6 @@ DELETING: dict[str, Action] = {"prune": _prune, "drop outputs": _drop_outputs}
 # These sort a handful of rows: the priorities that occur, the jobs that run, the states that are counted.
 MAY_SORT = {
     "queues",
-    "figures",
     "alarms",
     "claim",
     "complete and claim",

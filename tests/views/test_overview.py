@@ -8,7 +8,7 @@ import pytest
 
 import models
 from engine import buckets, jobs, queries, queues
-from engine.figures import WINDOWS, Bar, Figures, Sums
+from engine.figures import WINDOWS, Bar, Ended, Figures, Sums
 from models import Job, Stat, Supervisor, Worker, db
 from tests.views.panel import add
 from views import charts, tiles
@@ -33,7 +33,7 @@ def tile(page: str, label: str) -> str:
 
 def figures_of(*sums: Sums) -> Figures:
     bars = [Bar(1_760_000_000_000 + place * 60_000, one) for place, one in enumerate(sums)]
-    return Figures(WINDOWS["1h"], bars, NONE, NONE, 0)
+    return Figures(WINDOWS["1h"], bars, NONE, Ended(0, 0), 0)
 
 
 # --- empty
