@@ -25,7 +25,7 @@ from benchmarks.figures import Figure, alternating, interleaved, quantile, ratio
 from models import Job
 
 FED = 5_000  # jobs, before each round: more than the workers finish between two looks at them
-POLLED = ("/", "/jobs", "/dlq", "/workers")
+POLLED = ("/", "/jobs", "/dlq", "/queues", "/workers")
 
 
 class Sizes(NamedTuple):
