@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import checking, comparing, operations, printing, queues, settings, steering
+from cli import checking, comparing, crew, operations, printing, queues, settings, steering
 from cli.options import (
     FINAL,
     Group,
@@ -267,14 +267,17 @@ def _with_progress(batches: list[Any]) -> Iterable[Any]:
 @filter_options
 @click.option("--view", help="Only jobs that a saved view shows.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many. Default: all as JSON, 50 in a table.")
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV, without what was printed.")
 @json_option
-def list_(view: str | None, limit: int | None, as_json: bool | None, **filters: str | None) -> None:
+def list_(view: str | None, limit: int | None, as_csv: bool, as_json: bool | None, **filters: str | None) -> None:
     """List jobs, newest first."""
     from engine import queries
 
     connect()
     chosen = _of_view(view) | {name: value for name, value in filters.items() if value}
-    if printing.wants_json(as_json):
+    if as_csv:
+        printing.show_csv(islice(queries.every(**chosen), limit))
+    elif printing.wants_json(as_json):
         printing.show_array(islice(queries.every(**chosen), limit))
     else:
         rows = list(islice(queries.every(**chosen), (limit or 50) + 1))
@@ -421,7 +424,7 @@ def dlq() -> None:
 @json_option
 def dlq_list(as_json: bool | None) -> None:
     """List the dead jobs."""
-    click.get_current_context().invoke(list_, state="dead", limit=None, as_json=as_json, view=None)
+    click.get_current_context().invoke(list_, state="dead", limit=None, as_csv=False, as_json=as_json, view=None)
 
 
 @dlq.command("retry", epilog=example("dlq retry job1"))
@@ -535,30 +538,39 @@ def _live_table() -> Generator[None, list[dict[str, Any]], None]:
 
 @worker.command("stop", epilog=example("worker stop --now"))
 @click.argument("worker_id", metavar="[ID]", required=False, shell_complete=_complete_workers)
-@click.option("--now", is_flag=True, help="End the running commands and give their jobs back.")
+@click.option("--now", "way", flag_value="stop", help="End the running commands and give their jobs back.")
+@click.option(
+    "--force", "way", flag_value="force_stop", help="Kill at once what a stop does not end; same for the jobs."
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait until they have ended.")
-def worker_stop(worker_id: str | None, now: bool, no_wait: bool) -> None:
+def worker_stop(worker_id: str | None, way: str | None, no_wait: bool) -> None:
     """Stop workers: they finish their job, mark themselves stopped and exit."""
-    _end_workers(worker_id, now, not no_wait)
+    _end_workers(worker_id, way or "drain", not no_wait)
 
 
 @worker.command("drain", epilog=example("worker drain w1"))
 @click.argument("worker_id", metavar="[ID]", required=False, shell_complete=_complete_workers)
 def worker_drain(worker_id: str | None) -> None:
-    """Let workers finish their job and leave; does not wait for it."""
-    _end_workers(worker_id, now=False, wait=False)
+    """Let workers finish their job and leave; says when that will likely be, and does not wait for it."""
+    _end_workers(worker_id, "drain", wait=False)
 
 
-def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
+_ENDING = {"drain": "Draining", "stop": "Stopping", "force_stop": "Killing"}
+
+
+def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
     import workers
 
     connect()
-    ids = workers.stop(worker_id) if now else workers.drain(worker_id)
+    orders = {"drain": workers.drain, "stop": workers.stop, "force_stop": workers.force_stop}
+    ids = orders[way](worker_id)
     if not ids:
         click.echo("No workers are running.")
         return
     try:  # also while it is told: from there on the wish stands
-        click.echo(f"{'Stopping' if now else 'Draining'} {', '.join(ids)}")
+        click.echo(f"{_ENDING[way]} {', '.join(ids)}")
+        if way == "drain":
+            crew.tell_outlook(ids)
         for _ in _watch(ids) if wait else ():
             pass
     except KeyboardInterrupt:
@@ -567,19 +579,8 @@ def _end_workers(worker_id: str | None, now: bool, wait: bool) -> None:
         click.echo("All stopped.")
 
 
-@worker.command("list", epilog=example("worker list --all"))
-@click.option("--all", "every", is_flag=True, help="Also those that have ended.")
-@json_option
-def worker_list(every: bool, as_json: bool | None) -> None:
-    """List the workers."""
-    from engine import queries
-
-    connect()
-    rows = queries.workers() + (queries.workers(ended=True, limit=100) if every else [])
-    if printing.wants_json(as_json):
-        printing.show_json(rows)
-    else:
-        printing.show_workers(rows)
+for command in crew.COMMANDS:
+    worker.add_command(command)
 
 
 @cli.command(epilog=example("status"))

@@ -457,6 +457,28 @@ def test_worker_drain_and_list_all_tell_the_end(queuectl):
     assert [(row["status"], row["reason"]) for row in ended] == [("stopped", "ended as asked")]
 
 
+def test_workers_are_scaled_to_a_number(queuectl):
+    assert queuectl.ok("worker", "scale", "2") == "Started w1, w2\n"
+    assert queuectl.ok("worker", "scale", "2") == "The number of workers is 2 already.\n"
+    assert queuectl.ok("worker", "scale", "0") == "Draining w2, w1\n"
+    wait_until(lambda: queuectl.json("worker", "list") == [], 20, 0.1)
+    assert queuectl.run("worker", "scale", "--", "-1").returncode == 2
+    assert queuectl.run("worker", "scale", "1000").returncode == 2
+
+
+def test_draining_says_what_is_waited_for_and_force_ends_it(queuectl):
+    queuectl.ok("worker", "start")
+    queuectl.ok("enqueue", "--id", "long", "sleep 60")
+    wait_until(lambda: queuectl.json("show", "long")["state"] == "processing", 20, 0.1)
+    said = queuectl.ok("worker", "drain")
+    assert said == "Draining w1\n1 job running.\nNo history for it, so nobody can say.\n"
+    assert queuectl.ok("worker", "stop", "--force").startswith("Killing w1\n")
+    assert queuectl.json("show", "long")["state"] == "pending"
+    (ended,) = queuectl.json("worker", "list", "--end", "stopped", "--reason", "force")
+    assert (ended["id"], ended["reason"]) == ("w1", "force-stopped")
+    assert queuectl.json("worker", "list", "--end", "lost") == []
+
+
 # --- settings, completion
 
 
