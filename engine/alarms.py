@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine import health, queries
+from engine import health, queries, queues
 from engine.queues import Standing
 from engine.wording import plural
 from models import Job, Supervisor, Worker, db
@@ -37,6 +37,11 @@ def ring(standings: Sequence[Standing], now: int) -> list[Alarm]:
     beats = queries.supervisors()
     found = [_no_worker(standings), *_silent(beats, now), _space(), _clock(beats, now), *_paused(standings)]
     return [alarm for alarm in found if alarm]
+
+
+def is_stranded() -> bool:
+    """Whether jobs that are due wait for nobody."""
+    return not queries.has_workers() and _no_worker(queues.standings()) is not None
 
 
 def jobs(count: int, is_exact: bool = True) -> str:

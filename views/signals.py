@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask, Response, current_app, g, request
 from markupsafe import Markup
 
-from engine import queries
+from engine import alarms, queries
 from views import cookies
 from views.assets import asset_url
 
@@ -22,7 +22,7 @@ def look() -> dict[str, Any]:
     counts = queries.counts()
     dead = counts["dead"]
     backlog = counts["pending"] + counts["failed"]
-    stranded = backlog > 0 and not queries.has_workers()
+    stranded = backlog > 0 and alarms.is_stranded()
     words = (["no workers"] if stranded else []) + ([f"{dead:,} dead"] if dead else [])
     return {"dead": dead, "marks": ", ".join(words), "alarming": stranded or dead > _seen(dead)}
 

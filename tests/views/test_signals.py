@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from engine import jobs
 from models import Job, Worker
 from tests.views.panel import add
 
@@ -79,3 +80,10 @@ def test_a_page_of_an_error_on_our_side_alarms(staffed, monkeypatch):
     monkeypatch.setattr("engine.queries.counts", lambda *_: 1 / 0)
     assert icon(staffed.get("/")) == "favicon-alarm.svg"
     assert icon(staffed.get("/nowhere")) == "favicon.svg"
+
+
+def test_jobs_that_wait_for_their_time_are_no_trouble(panel):
+    jobs.enqueue({"command": ":", "run_at": "+1d"})
+    assert "no workers" not in panel.get("/jobs").text
+    jobs.enqueue({"command": ":"})
+    assert "(no workers)" in panel.get("/jobs").text
