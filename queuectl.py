@@ -427,6 +427,24 @@ def dlq_list(as_json: bool | None) -> None:
     click.get_current_context().invoke(list_, state="dead", limit=None, as_csv=False, as_json=as_json, view=None)
 
 
+@dlq.command("causes", epilog=example("dlq causes"))
+@json_option
+def dlq_causes(as_json: bool | None) -> None:
+    """What the dead died of, the most frequent first; 'retry --all --error PATTERN' retries one cause."""
+    from engine import causes
+    from engine.queries import iso
+
+    connect()
+    found = causes.found()
+    rows = [
+        {"jobs": cause.deaths, "error": cause.pattern, "example": cause.example, "last": iso(cause.last_at)}
+        for cause in found.causes
+    ]
+    printing.show_rows(("jobs", "error"), rows, as_json, "No job is dead.")
+    if found.looked:
+        click.echo(f"Counted among the {found.looked:,} that died last.", err=True)
+
+
 @dlq.command("retry", epilog=example("dlq retry job1"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, shell_complete=complete_ids)
 @click.option("--all", "every", is_flag=True, help="All that are dead now.")

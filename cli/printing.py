@@ -32,6 +32,13 @@ def show_array(rows: Iterable[Any]) -> None:
     click.echo("[]" if separator == "[" else "\n]")
 
 
+def show_csv(rows: Iterable[Any]) -> None:
+    from engine import sheet
+
+    for line in sheet.lines(rows):
+        click.echo(line, nl=False)
+
+
 _COLOURS = {
     "pending": "cyan",
     "processing": "blue",

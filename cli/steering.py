@@ -161,6 +161,16 @@ def trash(as_json: bool | None) -> None:
     printing.show_rows(("token", "id", "state", "command", "until"), rows, as_json, "The trash is empty.")
 
 
+@click.command(epilog=example("remove job1"))
+@click.argument("token", metavar="ID")
+def remove(token: str) -> None:
+    """Remove a deleted job from the trash for good, by its id or by its token."""
+    from engine import jobs
+
+    connect()
+    click.echo(f"{jobs.remove(token)} is removed for good.")
+
+
 @click.command(epilog=example("operations"))
 @json_option
 def operations(as_json: bool | None) -> None:
@@ -198,4 +208,4 @@ def undo(number: int, as_json: bool) -> int:
     return int(operation.failed > 0)
 
 
-COMMANDS = (retry, unretry, run_now, cancel, priority, delete, undelete, trash, operations, undo)
+COMMANDS = (retry, unretry, run_now, cancel, priority, delete, undelete, trash, remove, operations, undo)

@@ -68,7 +68,8 @@ def alike(error: str) -> str:
     code = re.match(r"(exit code -?\d+)?", error).end()  # type: ignore[union-attr]
     pieces = re.split(r"\*|[\w-]*\d[\w-]*", error[code:_LONGEST_ALIKE])
     is_whole = len(pieces) <= _MOST_STARS and len(error) <= _LONGEST_ALIKE
-    return error[:code] + "*".join(pieces[:_MOST_STARS]) + ("" if is_whole else "*")
+    pattern = error[:code] + "*".join(pieces[:_MOST_STARS])
+    return pattern if is_whole and pattern == pattern.rstrip() else pattern.rstrip("* ") + "*"
 
 
 # --- how values are read

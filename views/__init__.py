@@ -5,6 +5,7 @@ from views import (
     config,
     dlq,
     enqueue,
+    export,
     health,
     jobs,
     operations,
@@ -12,7 +13,9 @@ from views import (
     palette,
     preferences,
     queues,
+    saved_views,
     shortcuts,
+    trash,
     workers,
 )
 
@@ -22,6 +25,9 @@ NOUNS = (
     enqueue,
     dlq,
     operations,
+    trash,
+    saved_views,
+    export,
     queues,
     workers,
     config,

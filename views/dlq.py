@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, url_for
 
-from engine import dlq, queries, search
+from engine import causes, dlq, queries, search
 from views import answers, listing, operations
 
 bp = Blueprint("dlq", __name__, url_prefix="/dlq")
@@ -16,6 +16,13 @@ bp = Blueprint("dlq", __name__, url_prefix="/dlq")
 def index() -> Any:
     chosen = listing.filters() | {"state": "dead"}
     return listing.show("dlq", search.by_death(), chosen, total=queries.counts()["dead"])
+
+
+@bp.get("/causes")
+def by_cause() -> Any:
+    found = causes.found()
+    shows = {"causes": [cause._asdict() for cause in found.causes], "looked": found.looked}
+    return answers.live("dlq/causes.html", "dlq/_causes.html", shows)
 
 
 @bp.post("/<job_id>/retry")

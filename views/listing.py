@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import make_response, render_template, request, url_for
 
-from engine import operations, queries, search
+from engine import operations, queries, saved_views, search
 from engine.filters import FILTERS
 from views import answers, rows
 
@@ -54,7 +55,13 @@ def show(noun: str, way: search.Way, chosen: dict[str, str], total: int, **more:
         shows,
         asks={"mark": way.newest() if first else request.args.get("mark", way.newest())},
         queues=queries.queues(),
+        views=[(view.name, f"{url_for('jobs.index')}?{view.query}") for view in saved_views.every()],
     )
+
+
+def in_words(chosen: Mapping[str, str]) -> str:
+    """What is filtered by: "state: dead, contains: report"; "" for nothing."""
+    return ", ".join(f"{WORDS.get(name, name)}: {value}" for name, value in chosen.items())
 
 
 def _news(noun: str, way: search.Way, chosen: dict[str, str]) -> Any:

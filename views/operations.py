@@ -172,8 +172,8 @@ def _chosen(scope: dict[str, Any]) -> str:
         return words.plural(len(scope["ids"]), "selected job")
     if "operation" in scope:
         return f"those of operation {scope['operation']}"
-    given = [f"{listing.WORDS.get(name, name)}: {value}" for name, value in scope["filter"].items()]
-    return "all with " + ", ".join(given) if given else "all jobs"
+    given = listing.in_words(scope["filter"])
+    return f"all with {given}" if given else "all jobs"
 
 
 def _url(scope: dict[str, Any]) -> str | None:

@@ -75,6 +75,10 @@ def _pages() -> Iterator[Entry]:
     yield Entry("Workers", url_for("workers.index"), "workers")
     yield Entry("Config", url_for("config.index"), "config", hint="settings")
     yield Entry("Keyboard shortcuts", url_for("shortcuts.index"), "keys", asks=True)
+    yield Entry("Causes of death", url_for("dlq.by_cause"), "dlq", hint="the dead by their error")
+    yield Entry("Operations", url_for("operations.index"), "jobs", hint="what was done to many jobs at once")
+    yield Entry("Trash", url_for("trash.index"), "delete", hint="deleted jobs")
+    yield Entry("Saved views", url_for("saved_views.index"), "search", hint="filters under a name")
     for state in STATES:
         url = url_for("jobs.index", state=state)
         yield Entry(f"Jobs: {state}", url, "jobs", hint=f"{counts[state]:,}")

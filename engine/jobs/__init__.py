@@ -41,7 +41,7 @@ from engine.jobs.steering import (
     state_of,
     unretry,
 )
-from engine.jobs.trash import DELETABLE, delete, purge, undelete
+from engine.jobs.trash import DELETABLE, delete, purge, remove, undelete
 
 __all__ = [
     "CANCELLABLE",
@@ -72,6 +72,7 @@ __all__ = [
     "put_back",
     "read_priority",
     "release",
+    "remove",
     "retry",
     "retry_dead",
     "run_now",

@@ -43,12 +43,7 @@ def undelete(token: str) -> str:
     Raises NotFound when it is not in the trash (any more), Refused when its id was taken meanwhile.
     """
     with db.transaction():
-        if token.startswith("~"):
-            job = Job.get_or_none(Job.id == token)
-        else:
-            job = next(iter(Job.raw(dialect.TRASH_OF_ID, token)), None)
-        if job is None:
-            raise NotFound(f"There is no job {token[:128]!r} in the trash.")
+        job = _lying(token)
         try:
             db.execute_sql(_BACK, {"pks": f"[{job.pk}]"})
         except IntegrityError:
@@ -57,6 +52,24 @@ def undelete(token: str) -> str:
             ) from None
         wakeup.nudge()
     return str(job.deleted_id)
+
+
+def remove(token: str) -> str:
+    """Remove a job in the trash for good, by its token or the id it had; returns that id. Raises NotFound."""
+    with db.transaction():
+        job = _lying(token)
+        Job.delete().where(Job.pk == job.pk, Job.state == "deleted").execute()
+    return str(job.deleted_id)
+
+
+def _lying(token: str) -> Job:
+    if token.startswith("~"):
+        job = Job.get_or_none(Job.id == token)
+    else:
+        job = next(iter(Job.raw(dialect.TRASH_OF_ID, token)), None)
+    if job is None:
+        raise NotFound(f"There is no job {token[:128]!r} in the trash.")
+    return job
 
 
 def delete_where(where: Any, states: tuple[str, ...], operation: int | None = None) -> int:
