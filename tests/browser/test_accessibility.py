@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 import models
-from engine import queues
+from engine import jobs, operations, queues, saved_views
 from models import STATES, Attempt, Job, Stat, Worker
 from tests.browser.served import Site
 from tests.browser.tab import Tab
@@ -29,11 +29,13 @@ PAGES = (
         "/queues",
         "/workers",
         "/config",
+        "/config/backoff_base",
         "/enqueue",
         "/enqueue?from=dead0",
     ),
     *(f"/jobs/{state}0" for state in STATES),
-    *("/palette", "/palette?q=dead", "/shortcuts", "/dlq/retry-all", "/workers/drain"),
+    *("/dlq/causes", "/trash", "/views", "/operations", "/operations/1", "/jobs?queue=mail&exit_code=1&text=echo"),
+    *("/palette", "/palette?q=dead", "/shortcuts", "/dlq/retry-all", "/workers/drain", "/workers/force-stop"),
     *("/workers/stop", "/jobs/dead0/delete", "/nowhere", "/jobs?before=broken", "/jobs?before=9", "/dlq?after=1-1"),
 )
 # Links in a sentence are as high as its lines, and what a label belongs to is as large as both.
@@ -42,7 +44,7 @@ TOO_SMALL = """[...document.querySelectorAll("a, button, input, select, summary"
   .map((one) => [one.closest("label")?.getBoundingClientRect() ?? one.getBoundingClientRect(), one.outerHTML.slice(0, 90)])
   .filter(([box]) => box.width && (box.width < 24 || box.height < 24))
   .map(([box, html]) => `${Math.round(box.width)} x ${Math.round(box.height)} ${html}`).slice(0, 5)"""
-EMPTY_PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/enqueue")
+EMPTY_PAGES = ("/", "/jobs", "/dlq", "/queues", "/workers", "/enqueue", "/trash", "/views", "/operations")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,12 @@ def full_site(tmp_path_factory):
     for place, outcome in enumerate(("success", "failed", "timeout")):
         row = {"span": 1, "at": now - now % 60_000 - 60_000 * place, "queue": "mail", "outcome": outcome}
         Stat.insert(row | {"bucket": 20, "n": 1000, "total_ms": 10**6}).execute()
+    for job_id in ("completed2", "cancelled2"):
+        jobs.delete(job_id)
+    operations.run(
+        operations.begin("priority", argument=3, actor="panel", filters={"text": LONG, "state": "pending"}).pk
+    )
+    saved_views.keep("a view", {"state": "dead", "text": LONG}, actor="cli:ann")
     queues.limit("mail", 2, actor="cli:ann")
     queues.pause("mail", actor="cli:ann")
     yield site
@@ -137,7 +145,7 @@ def test_mistakes_questions_and_toasts_too(full_site, screen):
     tab.see("Must be a whole number")
     found += problems(tab, "/enqueue with a mistake")
     tab.open("/config")
-    tab.page.get_by_label("backoff_base", exact=True).fill("many")
+    tab.page.get_by_label("backoff_base", exact=True).fill("1000")
     tab.press("Save backoff_base")
     tab.see("must be a number")
     found += problems(tab, "/config with a mistake")
