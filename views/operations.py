@@ -37,11 +37,11 @@ def index() -> Any:
 def begin() -> Any:
     form = request.form
     verb = form.get("verb", "")
+    chosen = form.getlist("id")
+    if not chosen and not form.get("all"):
+        abort(422, "Select the jobs first.")
     priority = jobs.read_priority(form.get("priority", type=int)) if verb == "priority" else None
     if not form.get("all"):
-        chosen = form.getlist("id")
-        if not chosen:
-            abort(422, "Select the jobs first.")
         return _go_on(operations.begin(verb, actor="panel", ids=chosen, argument=priority).pk)
     filters = listing.filters()
     if not form.get("sure"):
@@ -71,6 +71,8 @@ def undo(number: int) -> Any:
 
 def ask(verb: str, filters: Mapping[str, str], priority: int | None, back: str) -> str:
     """The question before something is done to all that match. Raises as `operations.begin` does."""
+    if verb not in _QUESTIONS:
+        raise InvalidInput(f"There is no operation {verb[:32]!r}.", "verb")
     expected = operations.expect(verb, filters)
     if expected == 0:
         raise Refused(f"No job that matches can be {operations.DONE[verb]}.")

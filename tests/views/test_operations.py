@@ -124,3 +124,8 @@ def test_looking_changes_nothing(three):
         three.get(url)
         three.piece(url)
     assert three.dump() == before
+
+
+def test_an_unknown_verb_is_refused(three):
+    for scope in ({"all": "1"}, {"id": ["a"]}):
+        assert three.post("/operations", verb="burn", **scope).status_code == 422
