@@ -9,6 +9,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from peewee import fn
+
 import models
 from engine import wakeup
 from engine.errors import InvalidInput, NotFound, Refused
@@ -211,9 +213,10 @@ def of(stored: str) -> Mapping[str, Any]:
     return MappingProxyType({name: found.get(name, key.default) for name, key in KEYS.items()})
 
 
-def changed_at() -> dict[str, int]:
-    """When each key that was set was last set, in milliseconds."""
-    return {row.key: row.updated_at for row in Config.select()}
+def last_changes() -> dict[str, SettingChange]:
+    """The last change of each key that was ever changed."""
+    newest = SettingChange.select(fn.MAX(SettingChange.pk)).group_by(SettingChange.key)
+    return {row.key: row for row in SettingChange.select().where(SettingChange.pk.in_(newest))}
 
 
 def set(name: str, value: Any, at: int | None = None, *, actor: str = SOMEBODY) -> Any:

@@ -1,4 +1,4 @@
-"""The settings that change at run time."""
+"""The settings that change at run time: one page for all, one for each with its history, and what others changed."""
 
 from __future__ import annotations
 
@@ -8,90 +8,103 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from htmx_flask import make_response
 
 from engine import config
-from engine.errors import InvalidInput, NotFound
-from views import answers
+from engine.errors import InvalidInput
+from views import answers, settings
+
+ACTOR = "panel"
 
 bp = Blueprint("config", __name__, url_prefix="/config")
 
 
 @bp.get("")
 def index() -> str:
-    return answers.page("config/index.html", settings=_settings())
+    return _page({})
+
+
+@bp.get("/changes")
+def changes() -> Any:
+    """What a page that shows the settings asks again and again: those that somebody changed since."""
+    text = request.args.get("since", "")
+    since = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+    newest = settings.newest_change()
+    if newest == since:
+        return "", 204
+    names = settings.changed_since(since)
+    key = request.args.get("key")
+    return render_template(
+        "config/_changes.html",
+        settings=settings.some(name for name in names if key in (None, name)),
+        newest=newest,
+        key=key,
+        apart=True,
+    )
+
+
+@bp.get("/<key>")
+def show(key: str) -> Any:
+    setting = settings.one(key)
+    shows = {"history": settings.history(key), "name": setting["name"]}
+    newest = settings.newest_change()
+    return answers.live("config/show.html", "config/_history.html", shows, setting=setting, newest=newest)
 
 
 @bp.post("/<key>")
 def change(key: str) -> Any:
     text = request.form.get("value", "")
-    undo = _way_back(key)
+    setting = settings.one(key)
+    seen = request.form.get("seen")
+    if seen is not None and seen != str(setting["seen"]):
+        now = f"Meanwhile {setting['actor']} set it to {setting['value']}. Save again to replace that."
+        return _refused(setting | {"text": text, "sentence": now}, 409)
     try:
-        value = config.set(key, text, actor="panel")
+        value = config.set(key, text, actor=ACTOR)
     except InvalidInput as error:
-        return _refused(key, text, str(error))
-    return _changed(key, f"{key} is {_shown(value)} now.", undo)
+        return _refused(setting | {"text": text, "sentence": str(error)}, 422)
+    return _changed(setting, f"{setting['name']} is {settings.shown(value)} now.")
 
 
 @bp.post("/<key>/reset")
 def reset(key: str) -> Any:
-    undo = _way_back(key)
-    return _changed(key, f"{key} is back to its default, {_shown(config.reset(key, actor='panel'))}.", undo)
+    setting = settings.one(key)
+    default = settings.shown(config.reset(key, actor=ACTOR))
+    return _changed(setting, f"{setting['name']} is back to its default, {default}.")
 
 
-def _way_back(key: str) -> answers.Undo:
-    """Set the value that it has now, or reset it when that is the default because nothing was set."""
-    setting = _setting(key)
-    if setting["changed_at"] is None:
-        return answers.Undo("Undo", url_for("config.reset", key=key), {}, setting["name"])
-    return answers.Undo("Undo", url_for("config.change", key=key), {"value": str(config.get(key))}, setting["name"])
+@bp.post("/<key>/revert")
+def revert(key: str) -> Any:
+    setting = settings.one(key)
+    value = settings.shown(config.revert(key, actor=ACTOR))
+    return _changed(setting, f"{setting['name']} is back to {value}.")
 
 
-def _changed(key: str, sentence: str, undo: answers.Undo) -> Any:
+def _changed(before: dict[str, Any], sentence: str) -> Any:
+    """Say it, with the way back to what it was: that value, or the default where nothing was set."""
+    name = before["name"]
+    way, fields = ("config.change", {"value": before["value"]}) if before["is_set"] else ("config.reset", {})
+    undo = answers.Undo("Undo", url_for(way, key=name), fields, name)
     if answers.wants_piece():
-        row = render_template("config/_setting.html", setting=_setting(key))
-        return make_response(row, trigger=answers.toast(sentence, undo=undo))
+        row = render_template("config/_setting.html", setting=settings.one(name))
+        return make_response(row, trigger=answers.toast(sentence, undo=undo) | {"changed": True})
     answers.say_next(sentence, undo)
-    return redirect(url_for("config.index", _anchor=key), 303)
+    own = url_for("config.show", key=name)
+    return redirect(f"{answers.back(own) if request.referrer else url_for('config.index')}#{name}", 303)
 
 
-def _refused(key: str, text: str, sentence: str) -> Any:
-    wrong = {"text": text, "sentence": sentence}
+def _refused(setting: dict[str, Any], status: int) -> Any:
+    """The field keeps what was typed, with the reason beside it."""
     if answers.wants_piece():
-        return render_template("config/_setting.html", setting=_setting(key) | wrong), 422
-    settings = [setting | (wrong if setting["name"] == key else {}) for setting in _settings()]
-    return answers.page("config/index.html", settings=settings), 422
+        return render_template("config/_setting.html", setting=setting), status
+    return _page({setting["name"]: setting}), status
 
 
-def _setting(key: str) -> dict[str, Any]:
-    name = key.replace("-", "_")
-    try:
-        return next(setting for setting in _settings() if setting["name"] == name)
-    except StopIteration:
-        raise NotFound(f"There is no setting {key[:64]!r}.") from None
-
-
-def _settings() -> list[dict[str, Any]]:
-    values, changed_at = config.get_all(), config.changed_at()
-    return [
-        {
-            "name": key.name,
-            "help": key.help,
-            "applies": key.applies,
-            "unit": key.unit,
-            "words": key.kind if isinstance(key.kind, tuple) else (),
-            "limits": _limits(key),
-            "default": _shown(key.default),
-            "text": _shown(values[key.name]),
-            "changed_at": changed_at.get(key.name),
-            "sentence": None,
-        }
-        for key in config.KEYS.values()
-    ]
-
-
-def _limits(key: config.Key) -> str:
-    if isinstance(key.kind, tuple):
-        return " or ".join(key.kind)
-    return f"{'a whole number, ' if key.kind is int else ''}{key.low:g} to {key.high:,.0f}"
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _page(instead: dict[str, dict[str, Any]]) -> str:
+    """All settings, some as they are given here."""
+    groups = {group: [instead.get(row["name"], row) for row in rows] for group, rows in settings.every().items()}
+    every = [row for rows in groups.values() for row in rows]
+    return answers.page(
+        "config/index.html",
+        groups=groups,
+        number=len(every),
+        newest=settings.newest_change(),
+        show="changed" if request.args.get("show") == "changed" else None,
+    )

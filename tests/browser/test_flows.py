@@ -112,10 +112,10 @@ def test_the_overview_starts_workers_when_jobs_wait(site, tab):
 
 def test_a_setting_is_changed_and_reset(site, tab):
     tab.open("/config")
-    tab.page.get_by_label("backoff_base", exact=True).fill("zero")
+    tab.page.get_by_label("backoff_base", exact=True).fill("0.5")
     tab.press("Save backoff_base")
     tab.see("backoff_base must be a number from 1 to 100.")
-    expect(tab.page.get_by_label("backoff_base", exact=True)).to_have_value("zero")
+    expect(tab.page.get_by_label("backoff_base", exact=True)).to_have_value("0.5")
     tab.forgive(422)
     tab.page.get_by_label("backoff_base", exact=True).fill("3")
     tab.press("Save backoff_base")

@@ -209,11 +209,16 @@ def test_settings_survive_reopening(queue):
     assert (config.get("backoff_base"), config.get("durability")) == (1.5, "full")
 
 
-def test_it_is_known_when_a_key_was_set(queue, clock):
-    config.set("backoff_base", 3)
+def test_the_last_change_of_each_key_is_known(queue, clock):
+    config.set("backoff_base", 9)
+    config.set("backoff_base", 3, actor="ana")
     clock.forward(5)
     config.set("max_crashes", 4)
-    assert config.changed_at() == {"backoff_base": clock.now - 5000, "max_crashes": clock.now}
+    last = config.last_changes()
+    assert {key: (row.after, row.actor, row.at) for key, row in last.items()} == {
+        "backoff_base": ("3", "ana", clock.now - 5000),
+        "max_crashes": ("4", "somebody", clock.now),
+    }
 
 
 def test_a_key_of_a_later_version_is_ignored(queue):
@@ -268,7 +273,7 @@ def test_the_last_change_of_a_key_is_taken_back(queue):
 def test_the_first_change_is_taken_back_to_the_default(queue):
     config.set("backoff_base", 3)
     assert config.revert("backoff_base") == 2
-    assert config.changed_at() == {}
+    assert config.last_changes()["backoff_base"].after is None
 
 
 def test_what_was_never_changed_is_not_taken_back(queue):
