@@ -2,6 +2,4 @@
 
 
 def up(migrator, db):
-    db.execute_sql(
-        "CREATE INDEX job_due ON job (priority DESC, next_run_at, pk) WHERE state IN ('pending', 'failed')"
-    )
+    db.execute_sql("CREATE INDEX job_due ON job (priority DESC, next_run_at, pk) WHERE state IN ('pending', 'failed')")

@@ -24,7 +24,8 @@ def test_a_first_page_with_all_it_loads_is_light(panel):
         jobs.enqueue({"command": f"./report.sh --month {number} --to someone{number}@example.org", "id": job_id})
     add("dead", id="one")
     weights = {
-        url: weight(panel, url) for url in ("/", "/jobs", "/jobs/one", "/dlq", "/queues", "/workers", "/config", "/enqueue")
+        url: weight(panel, url)
+        for url in ("/", "/jobs", "/jobs/one", "/dlq", "/queues", "/workers", "/config", "/enqueue")
     }
     assert {url: bytes_ for url, bytes_ in weights.items() if bytes_ > MOST} == {}
 
