@@ -44,6 +44,7 @@ class Outlook(NamedTuple):
     """When jobs that run will likely have ended: by then all whose history is known and who are not overdue."""
 
     running: int
+    on_time: int
     unknown: int  # without a history
     overdue: tuple[Forecast, ...]  # the longest overdue first
     last: Forecast | None  # the last to end of those that are on time
@@ -71,7 +72,8 @@ def outlook(forecasts: Sequence[Forecast], now: int) -> Outlook:
     overdue.sort(key=lambda forecast: forecast.due_at or 0)
     on_time = [forecast for forecast in forecasts if forecast.due_at is not None and not forecast.is_overdue(now)]
     last = max(on_time, key=lambda forecast: forecast.due_at or 0, default=None)
-    return Outlook(len(forecasts), sum(forecast.usual_ms is None for forecast in forecasts), tuple(overdue), last)
+    unknown = sum(forecast.usual_ms is None for forecast in forecasts)
+    return Outlook(len(forecasts), len(on_time), unknown, tuple(overdue), last)
 
 
 def leaving(workers: Collection[str]) -> list[Forecast]:
@@ -87,10 +89,18 @@ def sentences(forecasts: Sequence[Forecast], now: int) -> list[str]:
     said = [f"{plural(found.running, 'job')} running"]
     if found.last:
         left = span(max(1000, (found.done_at or now) - now), 1)
-        said[0] += f", likely done in {left}; longest: {_history(found.last, now)}"
+        who = "," if found.on_time == found.running else f"; {found.on_time} of them"
+        said[0] += f"{who} likely done in {left}; longest: {_history(found.last, now)}"
     said += [f"overdue: {_history(late, now)}" for late in found.overdue]
     if found.unknown:
-        said.append(f"no history for {'it' if found.running == 1 else f'{found.unknown} of them'}, so nobody can say")
+        whom = (
+            f"{found.unknown} of them"
+            if found.unknown < found.running
+            else "it"
+            if found.running == 1
+            else "any of them"
+        )
+        said.append(f"no history for {whom}, so nobody can say")
     return [f"{sentence}." for sentence in said]
 
 

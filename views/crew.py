@@ -47,6 +47,7 @@ def leaving(forecasts: Sequence[Forecast], now: int) -> dict[str, Any]:
     found = forecast.outlook(forecasts, now)
     return {
         "running": found.running,
+        "on_time": found.on_time,
         "unknown": found.unknown,
         "last": _run(found.last, now) if found.last else None,
         "overdue": [_run(late, now) for late in found.overdue[:5]],

@@ -78,3 +78,17 @@ def test_one_that_died_is_listed_with_its_reason_and_who_took_its_place(site, ta
     tab.page.get_by_label("How they ended").select_option("stopped")
     tab.press("Filter")
     tab.see("No worker that has ended matches.")
+
+
+def test_what_is_typed_into_the_filter_outlives_what_changes_around_it(site, live_tab):
+    workers.start(1)
+    wait_until(lambda: Worker.get().status == "running")
+    os.kill(Worker.get().pid, signal.SIGKILL)
+    live_tab.open("/workers")
+    live_tab.see(live_tab.page.locator("#worker-w2", has_text="idle"))
+    field = live_tab.page.get_by_label("Reason or host contains")
+    field.press_sequentially("SIG")
+    os.kill(Worker.get_by_id(2).pid, signal.SIGKILL)
+    live_tab.see(live_tab.page.locator("#ended-w2"))
+    expect(field).to_have_value("SIG")
+    expect(field).to_be_focused()

@@ -70,8 +70,17 @@ def test_the_outlook_is_the_last_of_those_on_time(queue):
     _runs(queue, "backup-7", 300, "w2")
     queue.clock.forward(60)
     assert _said(queue) == [
-        "2 jobs running, likely done in 4 min; longest: job backup-7 (usually 5 min, runs for 1 min).",
+        "2 jobs running; 1 of them likely done in 4 min; longest: job backup-7 (usually 5 min, runs for 1 min).",
         "overdue: job short (usually 1 min, runs for 1 min 10 s).",
+    ]
+
+
+def test_when_all_are_on_time_one_instant_is_told_for_all(queue):
+    _runs(queue, "short", 60, "w1")
+    _runs(queue, "backup-7", 300, "w2")
+    queue.clock.forward(30)
+    assert _said(queue) == [
+        "2 jobs running, likely done in 4 min; longest: job backup-7 (usually 5 min, runs for 30 s)."
     ]
 
 
@@ -79,7 +88,7 @@ def test_a_command_without_a_history_is_told_and_not_guessed(queue):
     _runs(queue, "known", 60, "w1")
     _runs(queue, "new", None, "w2")
     assert _said(queue) == [
-        "2 jobs running, likely done in 1 min; longest: job known (usually 1 min, runs for 0 s).",
+        "2 jobs running; 1 of them likely done in 1 min; longest: job known (usually 1 min, runs for 0 s).",
         "no history for 1 of them, so nobody can say.",
     ]
 

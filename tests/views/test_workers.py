@@ -52,7 +52,7 @@ def test_the_countdown_goes_by_history_and_says_what_it_does_not_know(panel):
     _runs(_worker(), "stays", 900, 1)
     page = panel.get("/workers").text
     countdown = page[page.index('class="countdown"') : page.index("<table")]
-    assert "3 running, likely done" in countdown
+    assert "3 running; 1 of them likely done" in countdown
     assert ">in 4 min</time>" in countdown or ">in 3 min</time>" in countdown
     assert "usually 5 min" in countdown
     assert "/jobs/backup-7" in countdown
