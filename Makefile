@@ -15,9 +15,9 @@ help: ## List these commands
 run: install ## Start the panel and two workers (PORT=8000 WORKERS=2)
 	@$(python) scripts/start.py $(ARGS)
 
-test: dev ## Run all tests, those in a browser too (ARGS="-k name")
+test: dev ## Run all tests, those in a browser too (ARGS="-k name", ARGS="-n 0" one by one)
 	@sh scripts/setup_browser.sh
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n auto $(ARGS)
 
 install: ## Make .venv with all that is needed to run
 	@sh scripts/setup_venv.sh run
