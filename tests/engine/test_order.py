@@ -238,8 +238,8 @@ def test_the_last_failures_are_found_without_reading_all_of_them(filled, monkeyp
 @pytest.mark.parametrize("cursor", [{}, {"before": "300-3"}, {"after": "300-3"}], ids=["first", "older", "newer"])
 def test_a_page_of_the_dead_is_read_in_the_order_of_their_death(filled, monkeypatch, cursor):
     ((sql, params),) = _sent(monkeypatch, lambda: queries.dead_page(**cursor))
-    (step,) = _plan(sql, params)
-    assert step.startswith("SEARCH job USING INDEX job_dead")
+    (step,) = _plan(sql, params)  # one step: nothing is sorted
+    assert " USING INDEX job_dead" in step
 
 
 def test_the_job_a_worker_holds_is_found_among_the_running_alone(filled):
