@@ -25,7 +25,11 @@ SOME_OF_ALL = (
 def addresses(app, method: str) -> list[str]:
     """Every address of the panel that takes `method`, with something put in for its variables."""
     rules = [rule for rule in app.url_map.iter_rules() if method in rule.methods]
-    return [re.sub(r"<any\((\w+).*?>|<[^>]+>", lambda found: found[1] or "x", rule.rule) for rule in rules]
+    return [re.sub(r"<any\((\w+).*?>|<(int:)?[^>]+>", _put_in, rule.rule) for rule in rules]
+
+
+def _put_in(found: re.Match[str]) -> str:
+    return found[1] or ("1" if found[2] else "x")
 
 
 @pytest.mark.parametrize("url", SOME_OF_ALL)
