@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 import models
-from engine import config, jobs, queries, queues, search, waiting
+from engine import config, jobs, queries, search, waiting
 from views import answers, listing, output, rows, timeline, words
 
 bp = Blueprint("jobs", __name__, url_prefix="/jobs")
@@ -39,6 +39,7 @@ def show(job_id: str) -> Any:
     now = models.now_ms()
     shows = {
         "job": rows.job_details(job, now),
+        "copies": [copy.id for copy in queries.made_from(job)],
         "standing": rows.standing(job, now),
         "why": waiting.reasons(job),
         "actions": rows.actions(job, now),
@@ -63,13 +64,6 @@ def show(job_id: str) -> Any:
 def run_now(job_id: str) -> Response:
     jobs.run_now(job_id)
     return answers.done(f"Job {job_id} is due now.")
-
-
-@bp.post("/<job_id>/resume-queue")
-def resume_queue(job_id: str) -> Response:
-    queue = queries.find(job_id).queue
-    queues.resume(queue, actor="panel")
-    return answers.done(f"The queue {queue} is resumed.")
 
 
 @bp.post("/<job_id>/retry")

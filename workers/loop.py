@@ -82,7 +82,7 @@ class Loop:
         while True:
             back = tuple(hand.waiting) if alone or self.leaving else ()
             reach = 0 if alone or self.leaving or hand.waiting else hand.reach
-            if not (hand.ended or back or reach):
+            if not (alone or hand.ended or back or reach):
                 return
             began = time.monotonic()
             try:

@@ -249,15 +249,7 @@ def stop_many(stage: Stage) -> None:
     """A worker that holds several is told to give its jobs back while the first of them runs."""
     for number in range(12):
         stage.add(GATE if number == 3 else ":", f"job{number}")
-    stage.supervise(armed=True)
-    stage.begun("job3")
-    Worker.update(desired="stop").execute()
-    wakeup.nudge()
-    stage.evidence.stopped.add("w1")
-    _heal(stage)
-    wait_until(lambda: Worker.get_by_id(1).stopped_at)
-    stage.open_the_gate()
-    stage.want_a_worker()
+    _stop_at(stage, "job3")
 
 
 def talk(stage: Stage) -> None:
@@ -383,8 +375,12 @@ def cancel(stage: Stage) -> None:
 def stop(stage: Stage) -> None:
     """A worker is told to give its job back."""
     stage.add(GATE)
+    _stop_at(stage, "job")
+
+
+def _stop_at(stage: Stage, job_id: str) -> None:
     stage.supervise(armed=True)
-    stage.begun()
+    stage.begun(job_id)
     Worker.update(desired="stop").execute()
     wakeup.nudge()
     stage.evidence.stopped.add("w1")

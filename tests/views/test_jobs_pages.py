@@ -7,6 +7,7 @@ import re
 import pytest
 
 import models
+from engine import jobs
 from models import STATES, Attempt, Job
 from tests.views.panel import add
 
@@ -308,3 +309,10 @@ def test_deleting_in_a_list_keeps_the_list(panel):
     add("dead", id="y")
     answer = panel.post("/jobs/y/delete", htmx=True, headers={"HX-Current-URL": "http://localhost/jobs/y?run=1"})
     assert answer.headers["HX-Redirect"] == "/jobs"
+
+
+def test_a_job_and_those_that_were_made_from_it_lead_to_each_other(panel):
+    add("dead", id="first")
+    jobs.enqueue({"command": "true", "id": "again"}, origin="first")
+    assert 'Made from it</dt><dd><a class="id" href="/jobs/again">again</a>' in panel.get("/jobs/first").text
+    assert 'Made from</dt><dd><a class="id" href="/jobs/first">first</a>' in panel.get("/jobs/again").text

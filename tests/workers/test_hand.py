@@ -232,6 +232,18 @@ def test_on_a_full_disk_nothing_is_held_beside_what_runs(loop, monkeypatch):
     assert [run.held.id for run in made.hand.ended] == [first.id]
 
 
+def test_on_a_full_disk_the_last_of_several_is_known_to_have_begun(loop, monkeypatch):
+    """What was said of the others is gone then: who holds one job and says nothing has begun it."""
+    made, _ = loop
+    first, second = _held(made, 2)
+    made.hand.begin(first)
+    made.hand.end(_ended(first, printed=b"x" * (hands.OUTPUT_BYTES + 1)))
+    made._turn()
+    monkeypatch.setattr(made.hand, "begin", lambda held: False)
+    made._execute(made.hand.next())
+    assert Journal(models.run_folder(), 1).has_begun(second, among=1)
+
+
 # --- real processes
 
 
