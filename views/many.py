@@ -22,6 +22,8 @@ SHOWN = 20
 FOR_ALL = ("queue", "priority", "max_retries", "timeout_sec", "run_at", "cwd", "tags")
 _SHOWN_AGAIN = 256 * 1024  # characters of a file that go into the field, to be mended there
 
+_ALREADY = "were enqueued by this form already; they are not enqueued twice."
+
 bp = Blueprint("many", __name__, url_prefix="/many")
 
 
@@ -44,20 +46,20 @@ def store() -> Any:
     if sent.mistakes:
         return _page(sent), 422
     if _was_sent_before(sent):
-        return _show(sent, "were enqueued by this form already; they are not enqueued twice.")
+        return _show(sent, _ALREADY)
     _look(sent)
     if "anyway" in request.form:
         sent.problems = []
-    if sent.mistakes or sent.problems:
-        return _page(sent), 422
-    try:
-        jobs.enqueue_many(job for _, job in sent.entries)
-    except Refused as error:
-        if _was_sent_before(sent):  # in the same moment
-            return _show(sent, "were enqueued by this form already; they are not enqueued twice.")
-        sent.mistakes = [Mistake("", str(error), "id")]
-        return _page(sent), 422
-    return _show(sent, "are enqueued. Here are just these.")
+    if not (sent.mistakes or sent.problems):
+        try:
+            jobs.enqueue_many(job for _, job in sent.entries)
+        except Refused as error:
+            sent.mistakes = [Mistake("", str(error), "id")]
+        else:
+            return _show(sent, "are enqueued. Here are just these.")
+    if _was_sent_before(sent):  # in the same moment, and that is what was amiss
+        return _show(sent, _ALREADY)
+    return _page(sent), 422
 
 
 @bp.post("/check")

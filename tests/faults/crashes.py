@@ -318,7 +318,7 @@ def death(stage: Stage) -> None:
     stage.supervise(armed=True)
     stage.begun()
     holder = Job.get().locked_by
-    stage.kill(Worker.get_by_id(int(holder[1:])).pid, holder)
+    stage.kill(wait_until(lambda: Worker.get_by_id(int(holder[1:])).pid), holder)
     _heal(stage)
 
 

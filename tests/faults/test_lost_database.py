@@ -268,5 +268,5 @@ s.Supervision(locks.take(locks.of_supervisor(models.run_folder())), managed=True
     wait_until(lambda: "supervisor: The database is damaged." in queue.logged())
     broken.unlink()
     queue.wait_for(job_id, "completed")
+    wait_until(lambda: "supervisor: the database can be used again" in queue.logged())
     assert queue.logged().count("supervisor: The database is damaged.") == 1
-    assert "supervisor: the database can be used again" in queue.logged()
