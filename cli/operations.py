@@ -97,7 +97,7 @@ def prune(state: str | None, older_than: str | None, dry_run: bool) -> None:
     connect()
     limits = retention.of(state, older_than)
     deleted = {limit.state: retention.count(limit) if dry_run else 0 for limit in limits}
-    for name, number in () if dry_run else retention.sweep(limits):
+    for name, number in () if dry_run else retention.gently(retention.sweep(limits)):
         deleted[name] += number
     for name, number in deleted.items():
         click.echo(f"{name}: {_jobs(number)} {'would be deleted' if dry_run else 'deleted'}.")

@@ -43,6 +43,10 @@ class Sqlite(SqliteDatabase):
         """Be seen by those who give way; False when one of them looks at this very instant."""
         return self._queue(fcntl.LOCK_SH)
 
+    def version(self) -> int:
+        """A number that is another one once somebody else has written; what this connection writes leaves it alone."""
+        return self.execute_sql("PRAGMA data_version").fetchone()[0]
+
     @contextmanager
     def _queue(self, kind: int) -> Iterator[bool]:
         """Lock the file of those who wait, if it can be had: all of them share it."""

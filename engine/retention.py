@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from peewee import Case, fn
 
@@ -22,14 +22,15 @@ from models import Attempt, Job, Operation, Supervisor, Worker, db
 BATCH = 500  # rows read, and the most that are deleted at once
 _FIRST = 32  # jobs in the first deletion; their outputs may be long
 _HOLD_S = 0.01  # how long a deletion should hold the write lock
-_REST_OF_WORK = 4  # while others write, the lock is theirs for so many times as long
-_LONGEST_REST_S = 0.2
+_REST_OF_WORK = 10  # while others write, the machine is theirs for so many times as long
+_LONGEST_REST_S = 0.5
 _SLICE_S = 0.03  # of a supervisor's time in one go
 _GO_ON_S = 0.5  # until its next go while something is left
 _OPERATIONS_DAYS = 30  # bulk operations are remembered
 _REST_S = 60.0  # until it looks again
 _DAY_MS = 24 * 3600 * 1000
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
+_Step = TypeVar("_Step")
 _UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
 
 
@@ -101,6 +102,17 @@ def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
             yield limit.state, number
 
 
+def gently(steps: Iterable[_Step]) -> Iterator[_Step]:
+    """Take these steps, with a rest after each while others write: for a process that does nothing else."""
+    version, began = db.version(), time.monotonic()
+    for step in steps:
+        yield step
+        now = db.version()
+        if now != version:
+            time.sleep(min((time.monotonic() - began) * _REST_OF_WORK, _LONGEST_REST_S))
+        version, began = now, time.monotonic()
+
+
 def drop_outputs(before: int) -> Iterator[int]:
     """Delete what jobs that ended before this instant printed; they and their history stay. Yields as `sweep` counts."""
     yield from _in_steps(_with_output(before), partial(_drop_outputs, before=before))
@@ -133,15 +145,13 @@ def _in_steps(pages: Iterable[list[int]], act: Callable[[list[int]], int]) -> It
     size = _FIRST
     for pks in pages:
         while pks:
-            busy = db.give_way()
+            db.give_way()
             began = time.monotonic()
             number = act(pks[:size])
             pks = pks[size:]
             took_s = time.monotonic() - began
             size = _next_size(size, took_s)
             yield number
-            if busy:
-                time.sleep(min(took_s * _REST_OF_WORK, _LONGEST_REST_S))
         yield 0
 
 

@@ -1,7 +1,7 @@
 """Tell the supervisor of this host that something changed, so that nobody has to poll for it.
 
 One byte on a Unix datagram socket beside the database, sent after the commit. Losing it costs at most the
-supervisor's next look (a quarter of a second); a missing supervisor costs nothing.
+supervisor's next look (half a second); a missing supervisor costs nothing.
 """
 
 from __future__ import annotations

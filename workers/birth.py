@@ -112,3 +112,13 @@ def _close_all_but(keep: set[int]) -> None:
             os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def in_words(code: int) -> str:
+    """How a worker ended, by its exit code (negative: a signal)."""
+    if code == 0:
+        return "ended as asked"
+    if code < 0:
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"

@@ -57,11 +57,13 @@ class Chores:
             time.monotonic(),
         )  # what it showed when last looked at
 
-    def step(self) -> None:
-        """Do what is due now; a little at a time, for the workers' sake."""
-        for chore in self.chores:
-            if time.monotonic() >= chore.due_at:
-                chore.do()
+    def step(self) -> bool:
+        """Do what is due now; a little at a time, for the workers' sake. Returns whether anything was."""
+        now = time.monotonic()
+        due = [chore for chore in self.chores if now >= chore.due_at]
+        for chore in due:
+            chore.do()
+        return bool(due)
 
     def watch_clock(self) -> bool:
         """When the clock was set back, what was due stays due, and no retry waits longer for it. True when it was."""

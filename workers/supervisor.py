@@ -26,7 +26,7 @@ from workers.chores import Chores
 from workers.control import WISHES
 from workers.ground import Ground
 
-LOOK_S = 0.25  # the safety net behind the nudge, while a worker is idle
+LOOK_S = 0.5  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
 PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
 ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands
@@ -51,11 +51,13 @@ class Supervision:
         self.seen_version = _LOOK
         self.start_at = 0  # when the next delayed start is due
         self.due_at: int | None = None  # when the next waiting job is due
+        self.knows_due = False  # whether that is so still
         self.has_orphans = True  # until the first look
         self.trouble = log.Trouble("supervisor")
         self.ground = Ground(db.database, self.folder, lock)
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
+        self.ready: set[int] = set()  # descriptors that have something to read
         now = models.now_ms()
         self.pk = Supervisor.insert(
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
@@ -103,7 +105,8 @@ class Supervision:
         if self._has_changed():
             self._read_wishes()
         self._wake()
-        self.chores.step()
+        if self.chores.step():
+            self.knows_due = False
 
     # --- the living and the dead
 
@@ -123,7 +126,8 @@ class Supervision:
     def _bury_child(self, child: Child) -> None:
         code = os.waitstatus_to_exitcode(child.status or 0)
         early = child.mood == "starting" and time.monotonic() - child.born < EARLY_S
-        if self._bury(Worker.get_by_id(child.pk), _words(code), code == 0, child.early_deaths + 1 if early else 0):
+        early_deaths = child.early_deaths + 1 if early else 0
+        if self._bury(Worker.get_by_id(child.pk), birth.in_words(code), code == 0, early_deaths):
             child.channel.close()
             del self.children[child.pid]
 
@@ -149,10 +153,12 @@ class Supervision:
     # --- wishes
 
     def _has_changed(self) -> bool:
-        version = db.execute_sql("PRAGMA data_version").fetchone()[0]
+        version = db.version()
         is_time = bool(self.start_at) and self.start_at <= models.now_ms()
         changed = version != self.seen_version or self.has_orphans or is_time
         self.seen_version = version
+        if changed:
+            self.knows_due = False
         return changed
 
     def _read_wishes(self) -> None:
@@ -235,22 +241,28 @@ class Supervision:
     # --- talking
 
     def _hear(self) -> None:
+        """Take what those have said who were ready when this process woke; who spoke since wakes it again."""
         for child in self.children.values():
+            if child.channel.fileno() not in self.ready:
+                continue
             with suppress(OSError):
                 while message := child.channel.recv(64):
                     self._note_mood(child, message.decode())
-        with suppress(BlockingIOError):
-            while self.ear.recv(64):
-                pass
-        with suppress(BlockingIOError):
-            for number in self.alarm.recv(64):
-                self._heed(number)
+        if self.ear.fileno() in self.ready:
+            with suppress(BlockingIOError):
+                while self.ear.recv(64):
+                    pass
+        if self.alarm.fileno() in self.ready:
+            with suppress(BlockingIOError):
+                for number in self.alarm.recv(64):
+                    self._heed(number)
 
     def _note_mood(self, child: Child, mood: str) -> None:
         if child.mood == "starting":
             child.early_deaths = 0
             self._look_again()  # its row says "starting" still
         child.mood = mood
+        self.knows_due = False
 
     def _heed(self, number: int) -> None:
         if number == signal.SIGQUIT or (number == signal.SIGINT and self.leaving):
@@ -266,12 +278,15 @@ class Supervision:
 
     def _wake(self) -> None:
         """Send one idle worker to work when a job is due; it says "busy", and the next is sent."""
-        self.due_at = None
         idle = [child for child in self.children.values() if child.mood == "idle" and not child.told]
         if not idle:
+            self.due_at, self.knows_due = None, False
             return
-        self.due_at = db.execute_sql(dialect.NEXT_DUE).fetchone()[0]
+        if not self.knows_due:
+            self.due_at = db.execute_sql(dialect.NEXT_DUE).fetchone()[0]
+            self.knows_due = True
         if self.due_at is not None and self.due_at <= models.now_ms():
+            self.knows_due = False
             idle[0].mood = "waking"
             idle[0].tell("wake")
 
@@ -285,8 +300,9 @@ class Supervision:
         self._log(f"{loss} Stopping its {len(self.children)} workers.")
         for child in self.children.values():
             child.tell("stop")
-        tree.wait_until(_has_no_child, ABANDON_S, LOOK_S / 2)
+        tree.wait_until(tree.has_no_child, ABANDON_S, LOOK_S / 2)
         tree.end_children()
+        self._sleep(0)
         self._hear()
         for child in self.children.values():
             child.channel.close()
@@ -320,7 +336,7 @@ class Supervision:
         poll = select.poll()
         for fd in (self.alarm, self.ear, *(child.channel for child in self.children.values())):
             poll.register(fd, select.POLLIN)
-        poll.poll(max(0, int(wait_s * 1000)))
+        self.ready = {fd for fd, _ in poll.poll(max(0, int(wait_s * 1000)))}
 
     def _rest_s(self) -> float:
         if self.seen_version == _LOOK:
@@ -348,15 +364,6 @@ class Supervision:
         log.say("supervisor", sentence)
 
 
-def _has_no_child() -> bool:
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return True
-    return False
-
-
 def _anyone_wanted() -> bool:
     return Worker.select().where(Worker.stopped_at.is_null()).exists()
 
@@ -367,12 +374,3 @@ def _may_be_wanted() -> bool:
         return _anyone_wanted()
     except Unavailable:
         return True
-
-
-def _words(code: int) -> str:
-    if code == 0:
-        return "ended as asked"
-    if code < 0:
-        with suppress(ValueError):
-            return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"

@@ -96,6 +96,16 @@ def _is_sheltered(pid: int) -> bool:
     return _shelter is not None and has_locked(pid, _shelter)
 
 
+def has_no_child() -> bool:
+    """Reap what has ended; whether nothing is left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
 def descendants(pid: int) -> Iterator[int]:
     """The children of this process, theirs, and so on."""
     for child in _children(pid):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 import models
@@ -116,6 +118,19 @@ def test_a_deletion_that_takes_long_makes_the_next_one_smaller(queue, clock, mon
     queue.add("waiting")
     clock.forward(31 * DAY_S)
     assert [number for _, number in retention.sweep(retention.by_settings()) if number] == [32, 16, 8, 4]
+
+
+def test_whoever_deletes_by_hand_rests_while_others_write(queue, monkeypatch):
+    rests = []
+    monkeypatch.setattr(retention.time, "sleep", rests.append)
+    with sqlite3.connect(queue.path) as other:
+        for step in retention.gently(range(4)):
+            if step == 2:
+                other.execute("INSERT INTO meta (key, value) VALUES ('written', '1')")
+                other.commit()
+    other.close()
+    assert len(rests) == 1
+    assert 0 < rests[0] <= retention._LONGEST_REST_S
 
 
 def test_the_supervisor_deletes_in_slices_and_then_rests(queue, clock, monkeypatch):

@@ -30,6 +30,23 @@ def test_a_worker_and_its_command_are_looked_at(queue, tmp_path):
     wait_until(lambda: Worker.get_by_id(seen.pk).job_rss_kb is None)
 
 
+class _Child:
+    pk, pid, mood = 1, os.getpid(), "idle"
+
+
+def test_an_idle_worker_is_looked_at_once(queue, monkeypatch):
+    looks = []
+    monkeypatch.setattr(usage, "of", lambda pid: looks.append(pid))
+    monkeypatch.setattr(usage, "of_job", lambda pid: looks.append(pid))
+    child = _Child()
+    gauge = usage.Gauge([child])
+    for mood, looked_at in [("idle", 1), ("idle", 0), ("busy", 2), ("busy", 2), ("idle", 1), ("idle", 0)]:
+        child.mood = mood
+        gauge.step()
+        assert len(looks) == looked_at, mood
+        looks.clear()
+
+
 def test_an_operation_that_nobody_goes_on_with_is_ended_by_the_supervisor(queue):
     ids = [queue.add("true", run_at="+1d") for _ in range(3)]
     pk = operations.begin("cancel", filters={"state": "pending"}, actor="test").pk
