@@ -52,12 +52,14 @@ def run(
     hear: Callable[[], str | None],
     show: Callable[[Output, Output], None],
     linger: Callable[[], None] = lambda: None,
+    begun: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run the command to its end and say how it ended.
 
     ears: descriptors to listen on; when one is readable `hear()` is called, and a word it returns stops the
     command, becoming the outcome. show: called about once a second while the command prints. linger: called about
-    once a second from LINGER_S on, as long as the command runs.
+    once a second from LINGER_S on, as long as the command runs. begun: called once when the command was started; what
+    it does costs no time unless the command is quicker.
     """
     started = time.monotonic()
     try:
@@ -65,6 +67,7 @@ def run(
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
+        begun()
         running.watch(ears, hear, show, linger)
         return running.outcome()
     finally:

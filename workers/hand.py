@@ -1,9 +1,9 @@
 """What a worker holds beyond the command that runs: jobs it claimed ahead, and ends that are not stored yet.
 
 While jobs are short and many wait, a worker claims several at once and stores their ends at once. Meanwhile a file of
-the run folder says which of them have begun and how those before ended: a line each, written before a command is
-started. Whoever buries the worker reads it: no run that is known to have ended is run again, no job that never began
-counts as crashed. It need outlive a process only, so nothing waits for the disk.
+the run folder says which of them have begun and how they ended: a line before a command is started, another one after
+its end, while the next one runs. Whoever buries the worker reads it: no run that is known to have ended is run again, no
+job that never began counts as crashed. It need outlive a process only, so nothing waits for the disk.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Hand:
     def __init__(self, folder: str, worker_pk: int, limit: int = LIMIT):
         self.waiting: deque[Claim] = deque()
         self.ended: list[Ended] = []
+        self.said = 0  # so many of them are written down
         self.limit = self.patience = self.most = limit
         self.reach = 1
         self.turned_at = time.monotonic()
@@ -56,7 +57,7 @@ class Hand:
         took_s: how long that took, waiting for the database and all.
         """
         self._weigh(took_s)
-        self.ended = []
+        self._forget_ended()
         self.full = False
         if given_back:
             self.waiting.clear()
@@ -83,18 +84,21 @@ class Hand:
 
     def clear(self) -> None:
         """What had ended is stored and what waited given back, while a command runs: what is said of it stays."""
-        self.ended = []
+        self._forget_ended()
         self.waiting.clear()
 
     def begin(self, held: Claim) -> bool:
         """Say that the job's command is about to be started; False when that cannot be written."""
         if self.alone:
             return True
-        line = [held.pk, held.run, _plain(self.ended[-1]) if self.ended else None]
-        with suppress(OSError):  # a full disk
-            text = json.dumps(line).encode() + b"\n"
-            return os.write(self.journal, text) == len(text)
-        return False
+        return self._write([held.pk, held.run])
+
+    def note(self) -> None:
+        """Say how those ended of which nothing is said yet: while the next command runs, so that it does not wait for it."""
+        unsaid = self.ended[self.said :]
+        self.said = len(self.ended)
+        if unsaid and not self.alone and not self._write(*map(_plain, unsaid)):
+            self.full = True
 
     def end(self, run: Ended) -> None:
         """Keep the end of a run, with those before it if it printed little."""
@@ -103,7 +107,18 @@ class Hand:
         if (ending.duration_ms or 0) > SHORT_MS:
             self.slow = True
             self.reach = 1
-        self.full = len(ending.stdout.data) + len(ending.stderr.data) > OUTPUT_BYTES
+        self.full = self.full or len(ending.stdout.data) + len(ending.stderr.data) > OUTPUT_BYTES
+
+    def _forget_ended(self) -> None:
+        self.ended = []
+        self.said = 0
+
+    def _write(self, *lines: list[Any]) -> bool:
+        # A newline first: what a full disk cut off before spoils nothing but itself.
+        text = "".join(f"\n{json.dumps(line)}" for line in lines).encode() + b"\n"
+        with suppress(OSError):  # a full disk
+            return os.write(self.journal, text) == len(text)
+        return False
 
 
 class Journal:
@@ -115,10 +130,10 @@ class Journal:
         with suppress(FileNotFoundError), open(locks.of_hand(folder, worker_pk), "rb") as file:
             for line in file:
                 with suppress(ValueError):  # the last one may be incomplete
-                    pk, run, before = json.loads(line)
+                    pk, run, *end = json.loads(line)
                     self.begun.add((pk, run))
-                    if before is not None:
-                        self.ended[before[0], before[1]] = before[2:]
+                    if end:
+                        self.ended[pk, run] = end
 
     def has_begun(self, held: Claim, among: int) -> bool:
         """Whether the job's command was started, of `among` jobs that the worker held."""

@@ -42,6 +42,7 @@ class Loop:
         self.orphaned = False
         self.busy: bool | None = None
         self.held: Claim | None = None
+        self.prepared: tuple[Claim, Order] | None = None  # for the job that runs next, most likely
         self.trouble = log.Trouble(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.ears = [channel.fileno(), self.alarm.fileno()]
@@ -122,12 +123,24 @@ class Loop:
                 outcome = Outcome("released", Ending(error="stopped before it began and given back"))
             else:
                 show = partial(self._show, held)
-                outcome = command.run(self._order(held), self.ears, self._hear, show, self._settle)
+                outcome = command.run(self._order(held), self.ears, self._hear, show, self._settle, self._meanwhile)
         finally:
             self.held = None
         self.hand.end(Ended(held, *outcome))
 
+    def _meanwhile(self) -> None:
+        """While a command runs: what would else keep the next one waiting."""
+        self.hand.note()
+        if self.hand.waiting:
+            self.prepared = self.hand.waiting[0], self._make_order(self.hand.waiting[0])
+
     def _order(self, held: Claim) -> Order:
+        prepared, self.prepared = self.prepared, None
+        if prepared is not None and (prepared[0].pk, prepared[0].run) == (held.pk, held.run):
+            return prepared[1]
+        return self._make_order(held)
+
+    def _make_order(self, held: Claim) -> Order:
         settings = config.of(held.settings)
         timeout_ms = settings["job_timeout_sec"] * 1000 if held.timeout_ms is None else held.timeout_ms
         env = {

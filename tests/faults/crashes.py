@@ -163,7 +163,8 @@ class Stage:
         if self.point.who == SUPERVISOR and locks.is_held(locks.of_supervisor(models.run_folder())):
             self.supervise()
             wait_until(lambda: "waiting to take over" in self.log.read_text())
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # it was sent on, and has ended
+            os.kill(pid, signal.SIGCONT)
 
     def _was_sent_on(self, pid: int) -> bool:
         """A message comes with a signal to go on: whoever stops between the two stands still for no time."""

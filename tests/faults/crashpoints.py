@@ -143,11 +143,14 @@ POINTS = {
     "hand: an end is known to the worker alone": Point(
         WORKER, Call(BEFORE, "workers.hand.Hand.begin"), "many", "kill", lost=1, nth=6
     ),
-    "hand: an end is written down, the next command not started": Point(
-        WORKER, Call(AFTER, "workers.hand.Hand.begin"), "many", "kill freeze", lost=1, nth=6
+    "hand: the next command is said to begin, the end before it is not written down": Point(
+        WORKER, Call(AFTER, "workers.hand.Hand.begin"), "many", "kill freeze", lost=2, nth=6
     ),
-    "hand: a command runs, ends are not stored": Point(
-        WORKER, Call(AFTER, "workers.command._spawn"), "many", "kill", lost=1, nth=6
+    "hand: the next command is started, the end before it is not written down": Point(
+        WORKER, Call(BEFORE, "workers.hand.Hand.note"), "many", "kill", lost=2, nth=6
+    ),
+    "hand: a command runs, ends are written down, not stored": Point(
+        WORKER, Call(AFTER, "workers.hand.Hand.note"), "many", "kill freeze", lost=1, nth=6
     ),
     "hand: before the first of four ends is stored": Point(
         WORKER, Statement(BEFORE, END), "many", "kill io full", lost=1, nth=4

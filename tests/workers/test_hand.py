@@ -130,6 +130,8 @@ def test_the_journal_knows_who_has_begun_and_how_it_ended(hand, folder):
     assert hand.begin(first)
     hand.end(run := _ended(first._replace(started_at=7), printed=EVERY_BYTE))
     assert hand.begin(second)
+    assert Journal(folder, 1).end_of(first) is None
+    hand.note()
     journal = Journal(folder, 1)
     assert [journal.has_begun(held, among=3) for held in (first, second, third)] == [True, True, False]
     assert journal.end_of(first) == run
@@ -164,15 +166,32 @@ def test_a_job_put_back_and_claimed_again_is_not_taken_for_begun(hand, folder):
     assert not Journal(folder, 1).has_begun(second, among=1)
 
 
-def test_a_line_that_was_cut_off_says_nothing(hand, folder):
-    first, second = _fill(hand, 1, 2)
+def test_a_line_that_was_cut_off_says_nothing_and_spoils_no_other(hand, folder, monkeypatch):
+    first, second, third = _fill(hand, 1, 3)
     hand.begin(first)
     hand.end(_ended(first))
-    whole = os.path.getsize(locks.of_hand(folder, 1))
     hand.begin(second)
+    whole = os.path.getsize(locks.of_hand(folder, 1))
+    hand.note()
     os.truncate(locks.of_hand(folder, 1), whole + 20)
+    hand.begin(third)
     journal = Journal(folder, 1)
-    assert (journal.has_begun(second, among=2), journal.end_of(first)) == (False, None)
+    assert [journal.has_begun(held, among=3) for held in (first, second, third)] == [True, True, True]
+    assert journal.end_of(first) is None
+
+
+def test_every_end_is_said_once_even_when_the_next_command_cannot_be_started(hand, folder):
+    first, second, third = _fill(hand, 1, 3)
+    for held in (first, second):
+        hand.begin(held)
+        hand.end(_ended(held))
+    hand.begin(third)
+    hand.note()
+    size = os.path.getsize(locks.of_hand(folder, 1))
+    hand.note()
+    assert os.path.getsize(locks.of_hand(folder, 1)) == size
+    journal = Journal(folder, 1)
+    assert [journal.end_of(held) for held in (first, second)] == hand.ended
 
 
 def test_a_full_disk_is_told_to_who_wants_to_begin(hand, monkeypatch):
@@ -182,6 +201,21 @@ def test_a_full_disk_is_told_to_who_wants_to_begin(hand, monkeypatch):
     first, _ = _fill(hand, 1, 2)
     monkeypatch.setattr(os, "write", full)
     assert not hand.begin(first)
+
+
+def test_an_end_that_cannot_be_written_down_is_stored_before_the_next_command(hand, monkeypatch):
+    def full(fd, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    first, second, _ = _fill(hand, 1, 3)
+    for held in (first, second):
+        assert hand.next() == held
+        hand.begin(held)
+        if held == second:
+            monkeypatch.setattr(os, "write", full)
+            hand.note()
+        hand.end(_ended(held))
+    assert hand.next() is None
 
 
 # --- the loop
