@@ -60,11 +60,12 @@ def fork(worker: Worker, folder: str, host: str) -> Child:
         opened.enter_context(theirs)
         with ExitStack() as unborn:
             unborn.enter_context(ours)
-            database = db.database
+            # Asked here: what the new process need not touch it shares with its siblings.
+            is_full, instance = config.get("durability") == "full", models.instance()
             models.disconnect()
             pid = os.fork()
             if pid == 0:
-                _live(worker, folder, host, database, theirs, held)
+                _live(worker, folder, host, instance, is_full, theirs, held)
             unborn.pop_all()
     ours.setblocking(False)
     return Child(worker, pid, ours)
@@ -79,7 +80,9 @@ def _take(path: str, opened: ExitStack) -> int:
     return lock
 
 
-def _live(worker: Worker, folder: str, host: str, database: str, channel: socket.socket, held: list[int]) -> None:
+def _live(
+    worker: Worker, folder: str, host: str, instance: str, is_full: bool, channel: socket.socket, held: list[int]
+) -> None:
     """In the new process: drop all that is the supervisor's, work, and never return."""
     code = 1
     try:
@@ -91,18 +94,22 @@ def _live(worker: Worker, folder: str, host: str, database: str, channel: socket
         os.close(jobs_lock)
         tree.adopt_orphans(f"queuectl-{worker.id}")
         tree.shelter(locks.of_supervisor(folder))
-        models.connect(database, durable=False).patience_s = loop.PATIENCE_S
-        limit = hand.LIMIT
-        if config.get("durability") == "full":
-            db.execute_sql("PRAGMA synchronous = FULL")
-            limit = 1  # each result is on the disk before the next job begins
-        Loop(worker.id, host, channel, Hand(folder, worker.pk, limit)).run()
+        _open(is_full)
+        limit = 1 if is_full else hand.LIMIT  # each result is on the disk before the next job begins
+        Loop(worker.id, host, instance, channel, Hand(folder, worker.pk, limit)).run()
         models.disconnect()
         code = 0
     except BaseException:
         log.say(worker.id, f"fails: {traceback.format_exc()}")
     finally:
         os._exit(code)
+
+
+def _open(is_full: bool) -> None:
+    """Open the supervisor's database, whose schema it has seen to, for this process."""
+    db.obj.patience_s = loop.PATIENCE_S
+    db.connect()
+    db.execute_sql(f"PRAGMA synchronous = {'FULL' if is_full else 'NORMAL'}")
 
 
 def _close_all_but(keep: set[int]) -> None:

@@ -32,7 +32,7 @@ _MESSAGE = 128  # bytes; longer than any message
 class Loop:
     """The life of one worker process."""
 
-    def __init__(self, worker_id: str, host: str, channel: socket.socket, hand: Hand):
+    def __init__(self, worker_id: str, host: str, instance: str, channel: socket.socket, hand: Hand):
         self.id = worker_id
         self.host = host
         self.channel = channel
@@ -47,7 +47,7 @@ class Loop:
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.ears = [channel.fileno(), self.alarm.fileno()]
         self.database = models.db.database
-        self.instance = models.instance()
+        self.instance = instance
         self.env = _inherited_env()
 
     def run(self) -> None:

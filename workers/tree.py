@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 
 MARK = "QUEUECTL_RUN"
 _SUBREAPER, _NAME = 36, 15  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_NAME
@@ -21,9 +22,15 @@ def adopt_orphans(name: str) -> None:
     Where the system has no such thing (macOS), orphans go to process 1 and only their group is ended.
     """
     with suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None, use_errno=True)
+        libc = _libc()
         libc.prctl(_SUBREAPER, 1, 0, 0, 0)
         libc.prctl(_NAME, name.encode()[:15], 0, 0, 0)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    """Loaded once, by the supervisor: a worker shares it."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def shelter(path: str) -> None:

@@ -99,7 +99,7 @@ POINTS = {
     # --- a worker is born
     "birth: in the child of the fork": Point(WORKER, Call(AFTER, "os.fork"), "work", "kill freeze"),
     "birth: before it adopts orphans": Point(WORKER, Call(BEFORE, "workers.tree.adopt_orphans"), "work", "kill"),
-    "birth: before it opens the database": Point(WORKER, Call(BEFORE, "models.connect"), "work", "kill"),
+    "birth: before it opens the database": Point(WORKER, Call(BEFORE, "workers.birth._open"), "work", "kill"),
     "birth: before its first claim": Point(WORKER, Call(BEFORE, "workers.loop.Loop.run"), "work", "kill"),
     # --- a worker claims, runs, reports
     "claim: before the statement": Point(WORKER, Statement(BEFORE, CLAIM), "work", "io"),

@@ -225,7 +225,7 @@ def test_an_end_that_cannot_be_written_down_is_stored_before_the_next_command(ha
 def loop(tmp_path):
     models.connect(str(tmp_path / "queue.db"))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    made = Loop("w1", "here", theirs, Hand(models.run_folder(), 1))
+    made = Loop("w1", "here", models.instance(), theirs, Hand(models.run_folder(), 1))
     theirs.setblocking(False)
     made.alarm.setblocking(False)
     yield made, ours
