@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import checking, comparing, crew, operations, printing, queues, settings, steering
+from cli import printing
 from cli.options import (
     FINAL,
     Group,
@@ -147,6 +147,8 @@ def enqueue(
         raise click.UsageError("--id names one job; there are many here.")
     _refuse_mistakes(jobs)
     if check:
+        from cli import checking
+
         checking.show(jobs)
         return
     _store([job for _, job in jobs], origin, told=len(jobs) == 1)
@@ -408,8 +410,9 @@ def _verdict(jobs: list[Any]) -> int:
     return 1 if failed else 0
 
 
-for command in (*comparing.COMMANDS, *steering.COMMANDS):
-    cli.add_command(command)
+cli.add_later("cli.comparing", "diff")
+cli.add_later("cli.steering", "retry", "unretry", "run-now", "cancel", "priority", "delete", "undelete", "trash")
+cli.add_later("cli.steering", "remove", "operations", "undo")
 
 
 # --- the dead letter queue
@@ -465,9 +468,12 @@ def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
 # --- workers
 
 
-@cli.group(cls=Group, epilog=example("worker start --count 3"))
+@click.group(cls=Group, epilog=example("worker start --count 3"))
 def worker() -> None:
     """Start, drain and stop the worker processes."""
+
+
+cli.add_command(worker)
 
 
 @worker.command("start", epilog=example("worker start --count 3"))
@@ -588,6 +594,8 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
     try:  # also while it is told: from there on the wish stands
         click.echo(f"{_ENDING[way]} {', '.join(ids)}")
         if way == "drain":
+            from cli import crew
+
             crew.tell_outlook(ids)
         for _ in _watch(ids) if wait else ():
             pass
@@ -597,8 +605,7 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
         click.echo("All stopped.")
 
 
-for command in crew.COMMANDS:
-    worker.add_command(command)
+worker.add_later("cli.crew", "scale", "list")
 
 
 @cli.command(epilog=example("status"))
@@ -625,8 +632,9 @@ def status(as_json: bool | None) -> None:
 # --- queues, settings, bad days
 
 
-for command in (*queues.COMMANDS, settings.config, *operations.COMMANDS):
-    cli.add_command(command)
+cli.add_later("cli.queues", "queues", "queue", "stats", "view")
+cli.add_later("cli.settings", "config")
+cli.add_later("cli.operations", "doctor", "backup", "restore", "vacuum", "prune", "export", "import")
 
 
 @cli.command(epilog=example("completion bash > ~/.local/share/bash-completion/completions/queuectl"))

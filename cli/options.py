@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import click
@@ -23,10 +24,34 @@ class Seconds(click.FloatRange):
 
 
 class Group(click.Group):
-    """Lists its commands in the order they are written, the order of a job's life."""
+    """Lists its commands in the order they are written, the order of a job's life.
+
+    Those of other modules are loaded when they are asked for: most of the time of a short command is importing code.
+    """
+
+    def add_later(self, module: str, *names: str) -> None:
+        """The commands of these names are in the COMMANDS of this module."""
+        for name in names:
+            self.add_command(_Later(name, module))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = super().get_command(ctx, cmd_name)
+        if isinstance(command, _Later):
+            for found in import_module(command.module).COMMANDS:
+                self.add_command(found)
+            command = super().get_command(ctx, cmd_name)
+        return command
+
+
+class _Later(click.Command):
+    """The place of a command whose module is not loaded yet."""
+
+    def __init__(self, name: str, module: str):
+        super().__init__(name)
+        self.module = module
 
 
 def filter_options(command: Any) -> Any:

@@ -100,3 +100,6 @@ def config_revert(key: str) -> None:
 
 def _tell(key: str, value: Any) -> None:
     click.echo(f"{key.replace('-', '_')} = {value}")
+
+
+COMMANDS = (config,)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -53,6 +52,8 @@ def signature(command: str, cwd: str | None) -> str:
 
 def usual_ms(jobs: Iterable[Job]) -> dict[int, int]:
     """What the command of each job usually takes, in milliseconds, by the job's pk; absent where it is not known."""
+    import statistics  # slow to load, and most commands never ask
+
     signed = {job.pk: signature(job.command, job.cwd) for job in jobs}
     rows: Any = History.select(History.signature, History.durations).where(History.signature.in_([*signed.values()]))
     known = {name: int(statistics.median(json.loads(durations))) for name, durations in rows.tuples()}

@@ -22,7 +22,9 @@ README = (ROOT / "README.md").read_text()
 
 def _commands(group: click.Group, path: str) -> list[str]:
     found = []
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
         inner = f"{path} {name}"
         found += _commands(command, inner) if isinstance(command, click.Group) else [inner]
     return found

@@ -6,42 +6,97 @@ pending or failed or processing → cancelled
 any but processing → deleted (the trash) → what it was
 """
 
-from engine.jobs.incoming import enqueue, enqueue_many, payload_of, take_in
-from engine.jobs.running import (
-    Claim,
-    Ended,
-    Ending,
-    backoff_ms,
-    cancelled,
-    claim,
-    complete,
-    end,
-    fail,
-    follow_clock,
-    give_back,
-    held_by,
-    lose,
-    put_back,
-    release,
-    show_output,
-    turn,
-)
-from engine.jobs.steering import (
-    CANCELLABLE,
-    FINAL,
-    RETRYABLE,
-    WAITING,
-    cancel,
-    prune,
-    read_priority,
-    retry,
-    retry_dead,
-    run_now,
-    set_priority,
-    state_of,
-    unretry,
-)
-from engine.jobs.trash import DELETABLE, delete, purge, remove, undelete
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.jobs.incoming import enqueue, enqueue_many, payload_of, take_in
+    from engine.jobs.running import (
+        Claim,
+        Ended,
+        Ending,
+        backoff_ms,
+        cancelled,
+        claim,
+        complete,
+        end,
+        fail,
+        follow_clock,
+        give_back,
+        held_by,
+        lose,
+        put_back,
+        release,
+        show_output,
+        turn,
+    )
+    from engine.jobs.steering import (
+        CANCELLABLE,
+        FINAL,
+        RETRYABLE,
+        WAITING,
+        cancel,
+        prune,
+        read_priority,
+        retry,
+        retry_dead,
+        run_now,
+        set_priority,
+        state_of,
+        unretry,
+    )
+    from engine.jobs.trash import DELETABLE, delete, purge, remove, undelete
+
+# Loaded when they are used: whoever stores a job by the command line waits for none of the rest.
+_MODULES = {
+    "incoming": ("enqueue", "enqueue_many", "payload_of", "take_in"),
+    "running": (
+        "Claim",
+        "Ended",
+        "Ending",
+        "backoff_ms",
+        "cancelled",
+        "claim",
+        "complete",
+        "end",
+        "fail",
+        "follow_clock",
+        "give_back",
+        "held_by",
+        "lose",
+        "put_back",
+        "release",
+        "show_output",
+        "turn",
+    ),
+    "steering": (
+        "CANCELLABLE",
+        "FINAL",
+        "RETRYABLE",
+        "WAITING",
+        "cancel",
+        "prune",
+        "read_priority",
+        "retry",
+        "retry_dead",
+        "run_now",
+        "set_priority",
+        "state_of",
+        "unretry",
+    ),
+    "trash": ("DELETABLE", "delete", "purge", "remove", "undelete"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
+
 
 __all__ = [
     "CANCELLABLE",

@@ -42,7 +42,9 @@ def _one_line(text: str) -> bool:
 
 def _leaves(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [path]
-    for name, command in group.commands.items():
+    ctx = click.Context(group)
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
         found += _leaves(command, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
     return found
 

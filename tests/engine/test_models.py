@@ -381,3 +381,10 @@ def test_a_database_that_vanished_is_told_in_a_sentence(path):
     models.db.connect()
     with pytest.raises(Unavailable, match="was deleted or replaced; restart QueueCTL"):
         Job.select().count()
+
+
+def test_all_of_the_life_of_a_job_is_found_where_it_is_looked_for():
+    assert sorted(jobs._HOME) == sorted(jobs.__all__)
+    assert all(getattr(jobs, name) is not None for name in jobs.__all__)
+    with pytest.raises(AttributeError, match="forget"):
+        jobs.forget  # noqa: B018
