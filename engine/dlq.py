@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from engine import jobs
 
 
 def retry(job_id: str) -> None:
     """Put one dead job back to pending with no attempts. Raises NotFound; Refused when it is not dead."""
     jobs.retry(job_id, ("dead",))
-
-
-def retry_selected(job_ids: Iterable[str]) -> int:
-    """Put those of the jobs that are still dead back to pending; how many it were."""
-    return jobs.retry_dead(job_ids)
 
 
 def retry_all() -> int:

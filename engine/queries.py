@@ -96,11 +96,6 @@ def page(
     return along(search.by_age(state), {"state": state, **others}, before=before, after=after, limit=limit)
 
 
-def dead_page(*, before: str | None = None, after: str | None = None, limit: int = PAGE, **others: str | None) -> Page:
-    """The dead jobs that match, the last to die first. Raises and cursors as in `page`."""
-    return along(search.by_death(), others, before=before, after=after, limit=limit)
-
-
 def along(
     way: search.Way,
     chosen: Mapping[str, str | None],

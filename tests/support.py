@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import models
+from engine import queries, search
+from engine.search import Page
 
 
 def wait_until(predicate: Callable[[], Any], timeout_s: float = 20.0, step_s: float = 0.02) -> Any:
@@ -28,3 +30,8 @@ def new_database(path: Path) -> Path:
     models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     models.disconnect()
     return path
+
+
+def dead_page(*, before: str | None = None, after: str | None = None, limit: int = 50, **chosen: str) -> Page:
+    """A page of the dead letter queue, as the panel asks for it."""
+    return queries.along(search.by_death(), chosen, before=before, after=after, limit=limit)

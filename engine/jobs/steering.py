@@ -5,7 +5,7 @@ Each is one guarded statement about any jobs (`…_where`), used for one job her
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from peewee import fn
@@ -88,19 +88,11 @@ def read_priority(value: Any) -> int:
         raise InvalidInput(f"priority: {error}", "priority") from None
 
 
-def retry_dead(job_ids: Iterable[str] | None = None) -> int:
-    """Put the dead jobs with these ids (None: all that are dead now) back to pending; how many it were.
-
-    In batches, so that no worker waits long; what is no longer dead is left alone.
-    """
-    if job_ids is None:
-        newest = Job.select(Job.pk).where(Job.state == "dead").order_by(Job.pk.desc()).limit(1).scalar() or 0
-        found = _dead_batches(newest)
-    else:
-        chosen = list(job_ids)
-        found = (Job.id.in_(chosen[start : start + _BATCH]) for start in range(0, len(chosen), _BATCH))
+def retry_dead() -> int:
+    """Put the jobs that are dead now back to pending, in batches, so that no worker waits long; how many it were."""
+    newest = Job.select(Job.pk).where(Job.state == "dead").order_by(Job.pk.desc()).limit(1).scalar() or 0
     retried = 0
-    for where in found:
+    for where in _dead_batches(newest):
         db.give_way()
         with db.transaction():
             retried += retry_where(where, ("dead",))

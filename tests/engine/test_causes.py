@@ -10,6 +10,7 @@ import pytest
 from engine import causes, jobs, queries, sheet
 from engine.errors import NotFound
 from tests.engine.conftest import FAILED
+from tests.support import dead_page
 
 
 def die(queue, job_id: str, error: str) -> None:
@@ -26,7 +27,7 @@ def test_the_dead_are_put_together_by_what_they_died_of(queue, clock):
     assert (first.deaths, first.pattern) == (7, "exit code 1: host * is down")
     assert (first.example, first.last_at) == ("exit code 1: host db-6 is down", clock.now)
     assert second.deaths == 1
-    assert {job.id for job in queries.dead_page(error=first.pattern).jobs} == {f"db{number}" for number in range(7)}
+    assert {job.id for job in dead_page(error=first.pattern).jobs} == {f"db{number}" for number in range(7)}
 
 
 def test_a_look_at_many_dead_says_how_many_it_saw(queue, monkeypatch):

@@ -9,6 +9,7 @@ from engine.errors import InvalidInput
 from engine.jobs import Ending
 from engine.output import Output
 from models import Job
+from tests.support import dead_page
 
 
 def ids(page: queries.Page) -> set[str]:
@@ -155,11 +156,11 @@ def test_the_dead_are_filtered_in_the_order_of_their_death(queue, clock):
         clock.forward(1)
         run(queue, job_id, return_code=1, error="exit code 1: x" if job_id != "c" else "exit code 1: y")
     Job.update(finished_at=1).where(Job.id == "d").execute()
-    page = queries.dead_page(error="exit code 1: x", limit=2)
+    page = dead_page(error="exit code 1: x", limit=2)
     assert [job.id for job in page.jobs] == ["b", "a"]
-    rest = queries.dead_page(error="exit code 1: x", limit=2, before=page.older)
+    rest = dead_page(error="exit code 1: x", limit=2, before=page.older)
     assert [job.id for job in rest.jobs] == ["d"]
-    assert [job.id for job in queries.dead_page(error="exit code 1: x", after=rest.newer, limit=2).jobs] == ["b", "a"]
+    assert [job.id for job in dead_page(error="exit code 1: x", after=rest.newer, limit=2).jobs] == ["b", "a"]
 
 
 def test_what_is_done_to_all_that_match_remembers_instants_not_ages(queue, clock):

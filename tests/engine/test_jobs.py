@@ -648,33 +648,6 @@ def test_none_is_retried_when_none_is_dead(queue):
     assert dlq.retry_all() == 0
 
 
-def test_only_the_dead_among_the_chosen_are_retried(queue):
-    dead = _bury(queue, 2)
-    queue.add("alive")
-    assert dlq.retry_selected([*dead, "alive", "nope"]) == 2
-
-
-def test_only_the_chosen_are_retried(queue):
-    first, second = _bury(queue, 2)
-    dlq.retry_selected([first])
-    assert queue.state(second) == "dead"
-
-
-def test_more_chosen_jobs_than_one_statement_takes_are_retried(queue):
-    ids = _bury(queue, 2 * steering._BATCH + 3)
-    assert dlq.retry_selected(iter(ids)) == len(ids)
-
-
-def test_a_job_chosen_twice_is_retried_once(queue):
-    (job_id,) = _bury(queue, 1)
-    assert dlq.retry_selected([job_id] * 3) == 1
-
-
-def test_choosing_none_retries_none(queue):
-    _bury(queue, 1)
-    assert dlq.retry_selected([]) == 0
-
-
 def _between_batches(monkeypatch, act):
     """Call act(n) after the batch number n of a bulk retry, as another process might come in between."""
     one_batch, calls = steering.retry_where, []

@@ -11,6 +11,7 @@ from engine import dialect, jobs, queries, trash
 from engine.jobs import Ending
 from models import STATES, Job
 from tests.engine.conftest import FAILED
+from tests.support import dead_page
 
 quick = settings(
     max_examples=150,
@@ -237,7 +238,7 @@ def test_the_last_failures_are_found_without_reading_all_of_them(filled, monkeyp
 
 @pytest.mark.parametrize("cursor", [{}, {"before": "300-3"}, {"after": "300-3"}], ids=["first", "older", "newer"])
 def test_a_page_of_the_dead_is_read_in_the_order_of_their_death(filled, monkeypatch, cursor):
-    ((sql, params),) = _sent(monkeypatch, lambda: queries.dead_page(**cursor))
+    ((sql, params),) = _sent(monkeypatch, lambda: dead_page(**cursor))
     (step,) = _plan(sql, params)  # one step: nothing is sorted
     assert " USING INDEX job_dead" in step
 
@@ -267,7 +268,7 @@ def test_every_index_of_a_job_serves_a_statement(filled, monkeypatch):
 
     def all_reads():
         queries.page("dead")
-        queries.dead_page()
+        dead_page()
         queries.last_failures()
         queries.running()
         Job.get_or_none(Job.id == "j1")

@@ -15,6 +15,7 @@ from engine import alarms, dialect, figures, jobs, pace, queries, queues, retent
 from engine.output import Output
 from models import db
 from tests.engine.conftest import DONE, FAILED
+from tests.support import dead_page
 
 OLD_MS = 40 * 24 * 3600 * 1000
 FEW = 120  # ended jobs; half are completed, half dead, so that each list is longer than its page
@@ -134,8 +135,8 @@ LISTS: dict[str, Action] = {
     "the page before": lambda work: queries.page(after="40"),
     "one state": lambda work: queries.page("completed"),
     "one state, the next page": lambda work: queries.page("completed", before="40"),
-    "dead": lambda work: queries.dead_page(limit=10),
-    "dead, the next page": lambda work: queries.dead_page(before=queries.dead_page(limit=10).older, limit=10),
+    "dead": lambda work: dead_page(limit=10),
+    "dead, the next page": lambda work: dead_page(before=dead_page(limit=10).older, limit=10),
     "last failures": lambda work: queries.last_failures(),
     "running": lambda work: queries.running(),
     "counts": lambda work: queries.counts(),

@@ -9,6 +9,7 @@ from engine import dlq, jobs, queries, transfer, trash
 from engine.errors import NotFound, Refused
 from models import STATES, Job
 from tests.engine.conftest import DONE, FAILED, counted, really
+from tests.support import dead_page
 
 NOT_RUNNING = [state for state in STATES if state != "processing"]
 
@@ -34,7 +35,7 @@ def test_a_deleted_job_is_nowhere(queue, state):
         for act in (jobs.retry, jobs.cancel, jobs.delete, jobs.run_now, jobs.unretry, dlq.retry):
             with pytest.raises(NotFound):
                 act(job_id)
-    assert queries.page().jobs == queries.dead_page().jobs == queries.last_failures() == []
+    assert queries.page().jobs == dead_page().jobs == queries.last_failures() == []
     assert queries.page(text="true").jobs == list(queries.every()) == []
     assert set(queries.counts().values()) == {0}
     assert dlq.retry_all() == 0
