@@ -44,14 +44,16 @@ def _show_many(jobs: list[Entry]) -> None:
     from engine import batch
     from workers import precheck
 
-    problems = batch.taken(jobs) + precheck.unreadable(jobs)
+    unreadable, read = precheck.unreadable(jobs)
+    problems = batch.taken(jobs) + unreadable
     for problem in problems[:_SHOWN]:
         click.echo(f"problem: {problem}")
     if len(problems) > _SHOWN:
         click.echo(f"and {len(problems) - _SHOWN:,} more.")
     if problems:
         raise Refused(f"{len(problems):,} of {len(jobs):,} jobs have a problem. Nothing was stored.")
-    click.echo(f"{len(jobs):,} jobs, nothing amiss. Nothing was stored.")
+    only = f" The shell was asked about the first {read:,} commands only." if read < len(jobs) else ""
+    click.echo(f"{len(jobs):,} jobs, nothing amiss.{only} Nothing was stored.")
 
 
 def _words(plan: Plan) -> str:

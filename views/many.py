@@ -86,6 +86,7 @@ class _Sent:
         self.entries: list[Entry] = []
         self.mistakes: list[Mistake] = []  # what forbids to store them
         self.problems: list[Mistake] = []  # what will go wrong with them
+        self.read = 0  # how many of their commands the shell was asked about
         self.wrong: dict[str, str] = {}  # by field of the form
 
     @classmethod
@@ -136,7 +137,7 @@ class _Sent:
 def _look(sent: _Sent) -> None:
     """Note what forbids to store them, and what will go wrong with them."""
     sent.mistakes = batch.taken(sent.entries)
-    sent.problems = precheck.unreadable(sent.entries)
+    sent.problems, sent.read = precheck.unreadable(sent.entries)
     if sent.form == "lines" and sent.entries[0][1]["command"].lstrip().startswith(('{"', "[{")):
         sent.problems.insert(0, Mistake("", "This looks like JSON, but it was said to be plain lines."))
 
@@ -178,6 +179,7 @@ def _report(sent: _Sent) -> dict[str, Any]:
     wrong = sent.mistakes or sent.problems
     return {
         "count": len(sent.entries),
+        "read": sent.read,
         "wrong": sent.wrong,
         "mistakes": [mistake._asdict() for mistake in wrong[:SHOWN]],
         "left_out": max(0, len(wrong) - SHOWN),

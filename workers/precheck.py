@@ -75,16 +75,19 @@ def look(payload: dict[str, Any], now: int) -> list[Finding]:
     return sorted(found, key=lambda finding: not finding.grave)
 
 
-def unreadable(jobs: list[batch.Entry]) -> list[batch.Mistake]:
-    """The jobs whose commands the shell cannot read. Stops looking after READ_S; their fields are right."""
+def unreadable(jobs: list[batch.Entry]) -> tuple[list[batch.Mistake], int]:
+    """The jobs whose commands the shell cannot read, and how many it was asked about: it stops after READ_S.
+
+    Their fields are right.
+    """
     until = time.monotonic() + READ_S
-    found = []
-    for place, job in jobs:
+    found: list[batch.Mistake] = []
+    for number, (place, job) in enumerate(jobs):
         if time.monotonic() > until:
-            break
+            return found, number
         if said := syntax.problem(job["command"]):
             found.append(batch.Mistake(place, _unreadable(said), "command"))
-    return found
+    return found, len(jobs)
 
 
 def tries(payload: dict[str, Any], now: int) -> Plan:

@@ -105,7 +105,13 @@ def test_a_program_in_the_jobs_folder_is_found(tmp_path):
 
 def test_of_many_the_unreadable_ones_are_named():
     entries = [("line 1", {"command": "true"}), ("line 2", {"command": "echo '"})]
-    assert [mistake.place for mistake in precheck.unreadable(entries)] == ["line 2"]
+    found, read = precheck.unreadable(entries)
+    assert ([mistake.place for mistake in found], read) == (["line 2"], 2)
+
+
+def test_of_very_many_it_is_known_how_many_were_read(monkeypatch):
+    monkeypatch.setattr(precheck, "READ_S", -1)
+    assert precheck.unreadable([("line 1", {"command": "true"})]) == ([], 0)
 
 
 def test_the_tries_are_those_of_the_settings():
