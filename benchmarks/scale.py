@@ -38,6 +38,8 @@ class Sizes(NamedTuple):
     workers: int = 2
 
 
+INTERRUPTED = 130  # the exit status of a command that was told to end
+
 QUICK = Sizes(finished=200_000, waiting=40_000, steps=500, rounds=3, seconds=2.0)
 
 
@@ -153,14 +155,14 @@ def _by_settings(queue: place.Queue, drain: partial[float]) -> float:
 
 def _prune(queue: place.Queue, drain: partial[float]) -> float:
     words = ["prune", "--state", "completed", "--older-than", f"{filling.OLD_DAYS}d"]
-    pruning = subprocess.Popen(
-        [sys.executable, "queuectl.py", "--db", queue.path, *words], cwd=models.ROOT, stdout=subprocess.DEVNULL
-    )
+    program = [sys.executable, "queuectl.py", "--db", queue.path, *words]
+    pruning = subprocess.Popen(program, cwd=models.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         return drain()
     finally:
         pruning.send_signal(signal.SIGINT)
-        pruning.wait(timeout=60)
+        _, says = pruning.communicate(timeout=60)
+        assert pruning.returncode in (0, INTERRUPTED), says
 
 
 def _rows() -> int:
