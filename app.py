@@ -11,7 +11,7 @@ from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 
 import models
-from views import BLUEPRINTS, assets, cookies, errors, guards, preferences, proxies, shortcuts, signals, words
+from views import BLUEPRINTS, assets, cookies, errors, guards, preferences, proxies, shared, shortcuts, signals, words
 
 _MEGABYTE = 1024 * 1024
 _PATIENCE_S = 5.0  # a person waits no longer for a lock
@@ -44,6 +44,7 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     preferences.init_app(app)
     shortcuts.init_app(app)
     signals.init_app(app)
+    shared.init_app(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app

@@ -25,7 +25,8 @@ class Client:
 
     def __init__(self, port: int):
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self.cookie = ""
+        self.cookies: dict[str, str] = {}
+        self.wait_s = 0  # how long the last answer asks to wait
         self.used_at = 0.0
 
     def get(self, path: str, piece: bool = False) -> tuple[int, str]:
@@ -49,11 +50,14 @@ class Client:
     def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> tuple[int, str]:
         if time.monotonic() - self.used_at > KEPT_S:
             self.connection.close()  # it opens itself again
-        self.connection.request(method, path, body, headers | ({"Cookie": self.cookie} if self.cookie else {}))
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        self.connection.request(method, path, body, headers | ({"Cookie": cookie} if cookie else {}))
         answer = self.connection.getresponse()
         self.used_at = time.monotonic()
-        if cookie := answer.getheader("Set-Cookie"):
-            self.cookie = cookie.partition(";")[0]
+        self.wait_s = int(answer.getheader("Retry-After", "0"))
+        for line in answer.headers.get_all("Set-Cookie", []):
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name] = value
         text = answer.read().decode()
         assert answer.status < 400, f"{path}: {answer.status}"
         return answer.status, text

@@ -13,7 +13,7 @@ from engine.errors import InvalidInput
 from models import STATES, Counter, Queue, db
 
 _MOST = 1000  # queues listed, and the highest limit
-_COUNTED = 300  # jobs of one priority that are counted one by one
+_COUNTED = 100  # jobs of one priority that are counted one by one
 
 
 class Standing(NamedTuple):

@@ -25,14 +25,27 @@ function say(word) {
   $(".live-word", live).textContent = word;
 }
 
+// Many tabs together are asked to wait longer (Retry-After) than the clock of a region does. What the reader asks for is
+// never held back, and is answered afresh.
+const notBefore = new Map();
+const byClock = (event) => !event; // htmx gives the polls of its own clock no event
+
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
   if (!elt.matches("[data-poll]") || requestConfig.triggeringEvent?.type === "changed") return;
   const reason = busy(elt);
-  if (reason) {
-    event.preventDefault();
-    say(reason);
-  }
+  if (reason) say(reason);
+  if (reason || (byClock(requestConfig.triggeringEvent) && Date.now() < notBefore.get(elt.id))) event.preventDefault();
+});
+
+document.addEventListener("htmx:configRequest", ({ detail }) => {
+  const isOwn = detail.elt.matches("[data-poll]") && !byClock(detail.triggeringEvent);
+  if (isOwn) detail.headers["Cache-Control"] = "no-cache";
+});
+
+document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
+  const wait = Number(xhr.getResponseHeader("Retry-After"));
+  if (elt.matches("[data-poll]")) notBefore.set(elt.id, Date.now() + wait * 1000 - 500); // the clock may be a little early
 });
 
 function hear(event, word) {

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Response, flash, redirect, render_template, request, url_for
+from flask import Response, flash, g, redirect, render_template, request, url_for
+from flask_wtf.csrf import generate_csrf
 from htmx_flask import make_response
 
+import models
 from views import signals
+from views.shelf import Piece
+
+# What stands in a piece that everybody may have for what belongs to one reader. Nobody can guess it, so nobody can put
+# it into a job and see the token appear there.
+_TOKEN, _VERSION = secrets.token_hex(16), secrets.token_hex(16)
 
 
 class Undo(NamedTuple):
@@ -38,24 +48,58 @@ def is_shown(path: str) -> bool:
 
 def page(template: str, **context: Any) -> str:
     """A page that does not change by itself."""
-    return render_template(template, **signals.look(), **context)
+    looked = signals.look()
+    alarming = signals.is_alarming(looked["dead"], looked["stranded"])
+    return render_template(template, **looked, alarming=alarming, **context)
 
 
 def live(whole: str, piece: str, shows: dict[str, Any], asks: dict[str, Any] | None = None, **fixed: Any) -> Any:
     """The page, or for htmx its piece; 204 without rendering when the piece would show what it shows already.
 
     shows: all that can change in the piece, as plain values. asks: what its next poll shall say besides.
-    fixed: what the page around it needs.
+    fixed: what the page around it needs. Inside `for_everybody` it returns the Piece.
     """
     shows = {**shows, **signals.look()}
-    version = _version(shows)
-    if wants_piece() and request.args.get("v") == version:
-        return "", 204
-    context = {**shows, **fixed, "poll_url": _poll_url({"v": version, **(asks or {})})}
+    digest, made_at = _digest(shows), models.now_ms()
     if not wants_piece():
-        return render_template(whole, **context)
-    text = render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
-    return make_response(text, trigger=signals.event(whole, context))
+        alarming = signals.is_alarming(shows["dead"], shows["stranded"])
+        poll_url = _poll_url(_version(digest, alarming, made_at), asks)
+        return render_template(whole, **shows, **fixed, alarming=alarming, poll_url=poll_url)
+    if "for_everybody" in g:
+        old: Piece | None = g.for_everybody
+        if old is not None and old.digest == digest:
+            return old._replace(made_at=made_at)
+        context = {**shows, **fixed, "poll_url": _poll_url(_VERSION, asks)}
+        text = render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
+        return Piece(text, digest, made_at, signals.title(whole, context), shows["dead"], shows["stranded"])
+    if _is_known(digest, signals.is_alarming(shows["dead"], shows["stranded"])):
+        return "", 204
+    with for_everybody():
+        return told(live(whole, piece, shows, asks, **fixed))
+
+
+@contextmanager
+def for_everybody(old: Piece | None = None) -> Iterator[None]:
+    """Render without what belongs to one reader: placeholders stand for the token of the forms and the version.
+
+    old: the piece as it was, taken again by `live` when nothing changed.
+    """
+    g.for_everybody, g.csrf_token = old, _TOKEN  # Flask-WTF takes the token from there, whoever asks for it
+    try:
+        yield
+    finally:
+        del g.for_everybody, g.csrf_token
+
+
+def told(piece: Piece) -> Any:
+    """The piece with the reader's own token and what the tab shows of trouble; 204 when it shows this, or what is newer."""
+    alarming = signals.is_alarming(piece.dead, piece.stranded)
+    if _is_known(piece.digest, alarming) or piece.made_at < _known_since():
+        return "", 204
+    text = piece.text.replace(_VERSION, _version(piece.digest, alarming, piece.made_at))
+    if _TOKEN in text:
+        text = text.replace(_TOKEN, generate_csrf())
+    return make_response(text, trigger=signals.event(piece.title, alarming))
 
 
 def done(sentence: str, leave: str | None = None, undo: Undo | None = None) -> Response:
@@ -111,11 +155,30 @@ def _here() -> str:
     return request.script_root + request.path
 
 
-def _version(shows: dict[str, Any]) -> str:
+# --- the version of what a tab shows: a digest of it, whether it alarms this reader, and when it was made
+
+
+def _digest(shows: dict[str, Any]) -> str:
     text = json.dumps(shows, default=str, sort_keys=True)
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
-def _poll_url(asks: dict[str, Any]) -> str:
+def _version(digest: str, alarming: bool, made_at: int) -> str:
+    return f"{digest}{'a' if alarming else ''}.{made_at}"
+
+
+def _is_known(digest: str, alarming: bool) -> bool:
+    return request.args.get("v", "").startswith(_version(digest, alarming, 0).removesuffix("0"))
+
+
+def _known_since() -> int:
+    """When what the tab shows was made, by any process; 0 when it does not say, or tells of a time to come."""
+    text = request.args.get("v", "").partition(".")[2]
+    at = int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+    return at if at <= models.now_ms() else 0
+
+
+def _poll_url(version: str, asks: dict[str, Any] | None) -> str:
+    asks = {"v": version, **(asks or {})}
     given = {name: values for name, values in request.args.lists() if name not in asks}
     return url_for(request.endpoint, **(request.view_args or {}), **given, **asks)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from htmx_flask import make_response
 
 from engine import config
 from engine.errors import InvalidInput
-from views import answers, settings
+from views import answers, settings, shared
 
 ACTOR = "panel"
 
@@ -22,6 +22,7 @@ def index() -> str:
 
 
 @bp.get("/changes")
+@shared.paced
 def changes() -> Any:
     """What a page that shows the settings asks again and again: those that somebody changed since."""
     text = request.args.get("since", "")

@@ -7,12 +7,13 @@ from typing import Any
 from flask import Blueprint, Response, url_for
 
 from engine import causes, dlq, queries, search
-from views import answers, listing, operations
+from views import answers, listing, operations, shared
 
 bp = Blueprint("dlq", __name__, url_prefix="/dlq")
 
 
 @bp.get("")
+@shared.piece
 def index() -> Any:
     chosen = listing.filters() | {"state": "dead"}
     return listing.show("dlq", search.by_death(), chosen, total=queries.counts()["dead"])

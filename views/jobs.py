@@ -8,13 +8,14 @@ from flask import Blueprint, Response, request, url_for
 
 import models
 from engine import config, jobs, queries, search, waiting
-from views import answers, listing, output, rows, timeline, words
+from views import answers, listing, output, rows, shared, timeline, words
 
 bp = Blueprint("jobs", __name__, url_prefix="/jobs")
 bp.register_blueprint(output.bp)
 
 
 @bp.get("")
+@shared.piece
 def index() -> Any:
     chosen = listing.filters()
     state = chosen.get("state")
@@ -31,6 +32,7 @@ def index() -> Any:
 
 
 @bp.get("/<job_id>")
+@shared.piece
 def show(job_id: str) -> Any:
     job = queries.find(job_id)
     chosen = request.args.get("run", type=int)

@@ -13,7 +13,7 @@ from htmx_flask import make_response
 from engine import config, jobs, operations, reports
 from engine.errors import InvalidInput, Refused
 from models import Operation
-from views import answers, listing, words
+from views import answers, listing, shared, words
 
 bp = Blueprint("operations", __name__, url_prefix="/operations")
 
@@ -28,6 +28,7 @@ _QUESTIONS = {
 
 
 @bp.get("")
+@shared.piece
 def index() -> Any:
     shows = {"operations": [_row(operation) for operation in operations.recent(50)]}
     return answers.live("operations/index.html", "operations/_list.html", shows)

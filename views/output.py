@@ -11,7 +11,7 @@ from engine import comparison, queries
 from engine.errors import InvalidInput
 from engine.output import Output
 from models import Attempt
-from views import ansi, answers, tail
+from views import ansi, answers, shared, tail
 
 STREAMS = ("stdout", "stderr")
 
@@ -43,6 +43,7 @@ def _stream(output: Output, begin: int | None, ended: bool) -> dict[str, Any]:
 
 
 @bp.get("/tail")
+@shared.paced
 def follow(job_id: str) -> Any:
     """What a run has printed since the reader last looked."""
     job, attempt, run = _asked(job_id)

@@ -10,7 +10,7 @@ import models
 from engine import alarms, figures, pace, queries, queues
 from engine.figures import Figures
 from models import db
-from views import answers, charts, rows, tiles, words
+from views import answers, charts, rows, shared, tiles, words
 
 bp = Blueprint("overview", __name__)
 
@@ -32,6 +32,7 @@ _LOST_MS = 10 * 60_000  # so long a worker that was lost is shown among those th
 
 
 @bp.get("/")
+@shared.piece
 def index() -> Any:
     window = figures.window(request.args.get("window"))
     with db.snapshot():  # the counts agree with the lists

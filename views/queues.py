@@ -11,12 +11,13 @@ from engine import figures, queues
 from engine.errors import InvalidInput
 from engine.queues import Standing
 from models import db
-from views import answers, charts, shell, words
+from views import answers, charts, shared, shell, words
 
 bp = Blueprint("queues", __name__, url_prefix="/queues")
 
 
 @bp.get("")
+@shared.piece
 def index() -> Any:
     with db.snapshot():  # the counts of a row are of one instant
         lately = figures.last_hour(models.now_ms())

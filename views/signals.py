@@ -18,13 +18,19 @@ def init_app(app: Flask) -> None:
 
 
 def look() -> dict[str, Any]:
-    """The dead, the words of trouble for the title, and whether something wants a person."""
+    """The dead, the words of trouble for the title, and whether jobs wait without a worker: the same for every reader."""
     counts = queries.counts()
     dead = counts["dead"]
     backlog = counts["pending"] + counts["failed"]
     stranded = backlog > 0 and alarms.is_stranded()
     words = (["no workers"] if stranded else []) + ([f"{dead:,} dead"] if dead else [])
-    return {"dead": dead, "marks": ", ".join(words), "alarming": stranded or dead > _seen(dead)}
+    return {"dead": dead, "marks": ", ".join(words), "stranded": stranded}
+
+
+def is_alarming(dead: int, stranded: bool) -> bool:
+    """Whether something wants this reader: work that stands still, or dead jobs not seen yet."""
+    seen = _seen(dead)  # in any case: it notes what is seen now
+    return stranded or dead > seen
 
 
 def title(template: str, context: dict[str, Any]) -> str:
@@ -41,9 +47,9 @@ def icon_url(alarming: bool) -> str | None:
     return asset_url("favicon-alarm.svg" if alarming else "favicon.svg")
 
 
-def event(template: str, context: dict[str, Any]) -> dict[str, Any]:
+def event(title: str, alarming: bool) -> dict[str, Any]:
     """What makes app.js change title and icon of the tab."""
-    return {"signals": {"title": title(template, context), "icon": icon_url(context["alarming"])}}
+    return {"signals": {"title": title, "icon": icon_url(alarming)}}
 
 
 def _unknown() -> dict[str, Any]:

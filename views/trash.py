@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, url_for
 
 from engine import jobs, trash
-from views import answers
+from views import answers, shared
 
 bp = Blueprint("trash", __name__, url_prefix="/trash")
 
@@ -15,6 +15,7 @@ _SHOWN = 100
 
 
 @bp.get("")
+@shared.piece
 def index() -> Any:
     shows = {"trashed": [row._asdict() for row in trash.listed(_SHOWN)], "total": trash.count()}
     return answers.live("trash/index.html", "trash/_list.html", shows)

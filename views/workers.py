@@ -10,7 +10,7 @@ import models
 import workers
 from engine import forecast, queries, roster
 from engine.errors import InvalidInput
-from views import answers, crew, shell, words
+from views import answers, crew, shared, shell, words
 
 CHANGING = ("starting", "draining", "stopping")
 _LATELY_MS = 24 * 3600 * 1000
@@ -19,6 +19,7 @@ bp = Blueprint("workers", __name__, url_prefix="/workers")
 
 
 @bp.get("")
+@shared.piece
 def index() -> Any:
     now = models.now_ms()
     end, reason, before = (request.args.get(name, "").strip() or None for name in ("end", "reason", "before"))

@@ -55,6 +55,45 @@ def test_pause_holds_the_polls_and_going_on_catches_up(site, tab):
     tab.see(tab.page.locator("#jobs tbody tr"))
 
 
+def _count_held_back(tab) -> str:
+    """An expression: how many times the clock wanted to ask from now on, and was held back."""
+    tab.page.evaluate(
+        "window.held = 0; document.addEventListener('htmx:beforeRequest', (event) => event.defaultPrevented && held++)"
+    )
+    return "held"
+
+
+def test_a_tab_that_is_asked_to_wait_holds_its_clock_back_but_not_the_reader(site, tab):
+    """As the panel asks when too many are open."""
+    answers = []
+
+    def ask_to_wait(route):
+        answers.append(route.request.headers.get("cache-control"))
+        answer = route.fetch()
+        route.fulfill(response=answer, headers={**answer.headers, "Retry-After": "600"})
+
+    tab.open("/jobs")
+    tab.page.route("**/jobs?*v=*", ask_to_wait)
+    wait_until(lambda: tab.page.wait_for_timeout(50) or answers == [None])
+    held = _count_held_back(tab)
+    wait_until(lambda: tab.page.wait_for_timeout(50) or tab.page.evaluate(held) >= 2)
+    assert answers == [None]
+    expect(tab.page.locator("#live")).to_have_text("Live")
+    site.add("echo hi", id="one")
+    tab.press("Live")
+    tab.press("Paused")
+    tab.see(tab.page.locator("#jobs tbody tr"))
+    assert answers == [None, "no-cache"]
+
+
+def test_the_reader_s_own_action_is_asked_for_afresh(site, tab):
+    site.add_dead("one")
+    tab.open("/dlq")
+    with tab.page.expect_request(lambda asked: "v=" in asked.url and asked.headers.get("cache-control") == "no-cache"):
+        tab.press("Retry job one")
+    tab.see("Good news")
+
+
 def test_a_lost_connection_is_said_and_found_again(site, tab):
     tab.open("/jobs")
     tab.page.context.set_offline(True)

@@ -28,7 +28,11 @@ class Panel:
         return self.client.get(url, headers=headers)
 
     def piece(self, url: str) -> TestResponse:
-        """What htmx gets."""
+        """What htmx gets, asked by the reader."""
+        return self.client.get(url, headers=HTMX | {"Cache-Control": "no-cache"})
+
+    def poll(self, url: str) -> TestResponse:
+        """What htmx gets, asked by its clock."""
         return self.client.get(url, headers=HTMX)
 
     def post(self, url: str, htmx: bool = False, headers: dict[str, str] | None = None, **form: Any) -> TestResponse:
