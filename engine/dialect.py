@@ -221,7 +221,8 @@ SELECT finished_at, job_pk, run FROM attempt INDEXED BY attempt_output
 """
 
 # What waits in each of these queues (a JSON array): since when its first job is due, or will be; how many are due and how
-# many are not, counted up to :most in each priority; the most that were counted of either in one priority. Seeks alone.
+# many are not, counted up to :most in each priority; the most that were counted of either in one priority. Seeks alone;
+# MATERIALIZED, else SQLite would count twice, for the sum and for the most.
 _OF_LEVEL = f"FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue AND j.priority = levels.priority"
 DEPTHS_OF_QUEUES = f"""
 WITH RECURSIVE levels (queue, priority) AS (
@@ -231,14 +232,14 @@ WITH RECURSIVE levels (queue, priority) AS (
     SELECT queue, (SELECT priority FROM job j {_BY} WHERE {WAITING} AND j.queue = levels.queue
                      AND j.priority < levels.priority ORDER BY j.priority DESC LIMIT 1)
       FROM levels WHERE priority IS NOT NULL
+), counted AS MATERIALIZED (
+    SELECT queue,
+           (SELECT j.next_run_at {_OF_LEVEL} ORDER BY j.next_run_at LIMIT 1) AS first,
+           (SELECT count(*) FROM (SELECT 1 {_OF_LEVEL} AND j.next_run_at <= :now LIMIT :most)) AS due,
+           (SELECT count(*) FROM (SELECT 1 {_OF_LEVEL} AND j.next_run_at > :now LIMIT :most)) AS delayed
+      FROM levels WHERE priority IS NOT NULL
 )
-SELECT queue, min(first), sum(due), sum(delayed), max(due), max(delayed) FROM (
-  SELECT queue,
-         (SELECT j.next_run_at {_OF_LEVEL} ORDER BY j.next_run_at LIMIT 1) AS first,
-         (SELECT count(*) FROM (SELECT 1 {_OF_LEVEL} AND j.next_run_at <= :now LIMIT :most)) AS due,
-         (SELECT count(*) FROM (SELECT 1 {_OF_LEVEL} AND j.next_run_at > :now LIMIT :most)) AS delayed
-    FROM levels WHERE priority IS NOT NULL)
- GROUP BY queue
+SELECT queue, min(first), sum(due), sum(delayed), max(due), max(delayed) FROM counted GROUP BY queue
 """
 
 

@@ -65,17 +65,17 @@ def live(whole: str, piece: str, shows: dict[str, Any], asks: dict[str, Any] | N
         alarming = signals.is_alarming(shows["dead"], shows["stranded"])
         poll_url = _poll_url(_version(digest, alarming, made_at), asks)
         return render_template(whole, **shows, **fixed, alarming=alarming, poll_url=poll_url)
+    context = {**shows, **fixed, "poll_url": _poll_url(_VERSION, asks)}
     if "for_everybody" in g:
         old: Piece | None = g.for_everybody
         if old is not None and old.digest == digest:
             return old._replace(made_at=made_at)
-        context = {**shows, **fixed, "poll_url": _poll_url(_VERSION, asks)}
-        text = render_template(piece, **context) + render_template("_dead_count.html", dead=shows["dead"], apart=True)
-        return Piece(text, digest, made_at, signals.title(whole, context), shows["dead"], shows["stranded"])
+        return _rendered(whole, piece, context, digest, made_at)
     if _is_known(digest, signals.is_alarming(shows["dead"], shows["stranded"])):
         return "", 204
     with for_everybody():
-        return told(live(whole, piece, shows, asks, **fixed))
+        made = _rendered(whole, piece, context, digest, made_at)
+    return told(made)
 
 
 @contextmanager
@@ -153,6 +153,12 @@ def back(otherwise: str) -> str:
 def _here() -> str:
     """The path asked for, as the browser knows it."""
     return request.script_root + request.path
+
+
+def _rendered(whole: str, piece: str, context: dict[str, Any], digest: str, made_at: int) -> Piece:
+    dead = context["dead"]
+    text = render_template(piece, **context) + render_template("_dead_count.html", dead=dead, apart=True)
+    return Piece(text, digest, made_at, signals.title(whole, context), dead, context["stranded"])
 
 
 # --- the version of what a tab shows: a digest of it, whether it alarms this reader, and when it was made

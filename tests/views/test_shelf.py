@@ -66,7 +66,7 @@ def test_an_older_piece_does_only_while_the_allowance_is_spent(kept, watch):
     kept.take("a", making(watch, "first", busy=0.6))  # half a second was saved up
     watch.now += 1.5
     assert kept.take("a", making(watch, "second")).text == "first"
-    watch.now += 1.0  # a twentieth of a second for each: the debt is paid after two
+    watch.now += 1.1  # a twenty-fifth of a second each: the debt is paid after two and a half
     assert kept.take("a", making(watch, "second")).text == "second"
 
 
