@@ -12,7 +12,7 @@ YOUNG_S = 1.0  # so old a piece may always be
 OLD_S = 10.0  # and so old while the allowance is spent, or another thread makes a new one
 MOST_PIECES = 100
 MOST_CHARACTERS = 4_000_000
-_SHARE = 0.04  # of one core
+_SHARE = 0.02  # of one core
 _BURST_S = 0.5
 
 

@@ -63,10 +63,10 @@ def test_who_wants_it_fresh_gets_it_fresh_and_so_do_all_after_it(kept, watch):
 
 
 def test_an_older_piece_does_only_while_the_allowance_is_spent(kept, watch):
-    kept.take("a", making(watch, "first", busy=0.6))  # half a second was saved up
+    kept.take("a", making(watch, "first", busy=0.55))  # half a second was saved up
     watch.now += 1.5
     assert kept.take("a", making(watch, "second")).text == "first"
-    watch.now += 1.1  # a twenty-fifth of a second each: the debt is paid after two and a half
+    watch.now += 1.1  # a fiftieth of a second each: the debt is paid after two and a half
     assert kept.take("a", making(watch, "second")).text == "second"
 
 
