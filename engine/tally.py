@@ -68,9 +68,9 @@ def roll_up(now: int) -> Iterator[int]:
         hour = oldest - oldest % HOUR_MS
         with db.transaction():
             db.execute_sql(dialect.ROLL_UP, (hour, hour, hour + HOUR_MS))
-            yield Stat.delete().where(Stat.span == 1, Stat.at >= hour, Stat.at < hour + HOUR_MS).execute()
-    with db.transaction():
-        yield Stat.delete().where(Stat.span == 60, Stat.at < now - _HOURS_KEPT_MS).execute()
+            gone = Stat.delete().where(Stat.span == 1, Stat.at >= hour, Stat.at < hour + HOUR_MS).execute()
+        yield gone
+    yield Stat.delete().where(Stat.span == 60, Stat.at < now - _HOURS_KEPT_MS).execute()
     yield from _forget()
 
 
@@ -86,5 +86,4 @@ def _forget() -> Iterator[int]:
         known: Any = Job.select(Job.pk).where(Job.pk.in_([pk for _, pk in rows]))
         there = {pk for (pk,) in known.tuples()}
         gone = [name for name, pk in rows if pk not in there]
-        with db.transaction():
-            yield History.delete().where(History.signature.in_(gone)).execute() if gone else 0
+        yield History.delete().where(History.signature.in_(gone)).execute() if gone else 0

@@ -253,6 +253,20 @@ def test_the_way_of_a_worker_is_free_of_heavy_imports():
     assert {"flask", "jinja2", "rich", "click", "pydantic", "asyncio", "email", "urllib.request"}.isdisjoint(loaded)
 
 
+@every_module
+def test_no_step_of_a_generator_ends_inside_a_transaction(module):
+    """Whoever asks for the next step may do so much later, or never, and would keep the write lock until then."""
+    held = [
+        inner.lineno
+        for outer in ast.walk(_tree(module))
+        if isinstance(outer, ast.With)
+        and any("db.transaction" in ast.unparse(item.context_expr) for item in outer.items)
+        for inner in ast.walk(outer)
+        if isinstance(inner, ast.Yield | ast.YieldFrom)
+    ]
+    assert held == []
+
+
 # --- how it reads
 
 OF_THE_ENGINE = [name for name in MODULES if name.startswith("engine.") or name == "workers.control"]

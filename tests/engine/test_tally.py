@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import models
 from engine import buckets, jobs, tally
 from engine.jobs import Ended, Ending
 from models import History, Job, Stat
@@ -128,6 +129,16 @@ def test_minutes_become_hours_and_nothing_is_lost_of_the_sums(queue):
     queue.clock.forward(500 * 24 * 3600)
     list(tally.roll_up(queue.clock.now))
     assert _stats() == []
+
+
+def test_no_step_of_it_keeps_the_write_lock(queue):
+    """Its steps are taken one by one, with a supervisor's other work between them."""
+    queue.add()
+    jobs.complete(queue.claim(), _took(2000))
+    queue.clock.forward(4 * 24 * 3600)
+    depths = [models.db.transaction_depth() for _ in tally.roll_up(queue.clock.now)]
+    assert len(depths) > 2
+    assert set(depths) == {0}
 
 
 def test_commands_whose_jobs_are_gone_are_forgotten(queue):
