@@ -17,7 +17,7 @@ run: install ## Start the panel and two workers (PORT=8000 WORKERS=2)
 
 test: dev ## Run all tests, those in a browser too (ARGS="-k name", ARGS="-n 0" one by one)
 	@sh scripts/setup_browser.sh
-	@$(python) -m pytest -n auto $(ARGS)
+	@$(python) -m pytest -n auto --dist worksteal $(ARGS)
 
 install: ## Make .venv with all that is needed to run
 	@sh scripts/setup_venv.sh run

@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import models
@@ -200,9 +201,15 @@ def _await(process: Any) -> None:
         if process.poll() == 0 or time.monotonic() > give_up_at:
             break  # another was quicker and has left already, or this one is slow; the wish stands
         time.sleep(0.005)
-    process.returncode = 0  # from here on it is not this object's to watch
-    # So that a long-lived panel keeps no zombie.
-    threading.Thread(target=os.waitpid, args=(process.pid, 0), daemon=True).start()
+    if process.returncode is None:
+        process.returncode = 0  # from here on it is not this object's to watch
+        # So that a long-lived panel keeps no zombie.
+        threading.Thread(target=_reap, args=(process.pid,), daemon=True).start()
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):  # whoever waits for all children was quicker
+        os.waitpid(pid, 0)
 
 
 def _last_words() -> str:
