@@ -37,7 +37,9 @@ class Tile(NamedTuple):
 
 def now(counts: dict[str, int], workers: int, pace: Pace | None, delayed: int) -> list[Tile]:
     """What waits and what runs at this instant."""
-    crew = f"of {words.plural(workers, 'worker')}" if workers else "no workers"
+    # Of jobs that take no time a worker takes several at once.
+    verb = "taken by" if counts["processing"] > workers else "of"
+    crew = f"{verb} {words.plural(workers, 'worker')}" if workers else "no workers"
     return [
         Tile("Pending", "pending", counts["pending"], _list("pending"), direction(pace, delayed)),
         Tile("Running", "processing", counts["processing"], _list("processing"), Note(crew)),

@@ -272,3 +272,13 @@ def test_a_new_figure_makes_a_poll_news(panel):
     assert panel.piece(poll).status_code == 204
     ended(queue="mail")
     assert panel.piece(poll).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("running", "workers", "note"),
+    [(0, 2, "of 2 workers"), (1, 1, "of 1 worker"), (59, 2, "taken by 2 workers"), (1, 0, "no workers")],
+)
+def test_workers_that_take_several_short_jobs_at_once_are_not_said_to_be_fewer(app, running, workers, note):
+    with app.test_request_context():
+        _, tile = tiles.now(dict.fromkeys(models.STATES, 0) | {"processing": running}, workers, None, 0)
+    assert (tile.number, tile.note.text) == (running, note)
