@@ -136,7 +136,8 @@ class Loop:
 
     def _order(self, held: Claim) -> Order:
         prepared, self.prepared = self.prepared, None
-        if prepared is not None and (prepared[0].pk, prepared[0].run) == (held.pk, held.run):
+        # The whole claim: one that was given back and claimed anew has its old number, and may have other settings.
+        if prepared is not None and prepared[0]._replace(started_at=held.started_at) == held:
             return prepared[1]
         return self._make_order(held)
 

@@ -278,6 +278,18 @@ def test_on_a_full_disk_the_last_of_several_is_known_to_have_begun(loop, monkeyp
     assert Journal(models.run_folder(), 1).has_begun(second, among=1)
 
 
+def test_what_was_prepared_for_a_job_is_not_used_once_its_settings_are_others(loop):
+    """It was given back meanwhile and claimed anew, under the same number."""
+    made, _ = loop
+    _, waiting = _held(made, 2)
+    made._meanwhile()
+    order = made.prepared[1]
+    assert made._order(waiting._replace(started_at=7)) is order
+    made._meanwhile()
+    again = waiting._replace(settings='{"job_timeout_sec": 5}')
+    assert (made._order(again).timeout_s, order.timeout_s) == (5, None)
+
+
 # --- real processes
 
 
