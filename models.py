@@ -25,7 +25,7 @@ from engine import opening
 from engine.database import Sqlite
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-SCHEMA_VERSION = 3  # the number of the newest file in migrations/; a test compares them
+SCHEMA_VERSION = 4  # the number of the newest file in migrations/; a test compares them
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 STORED_STATES = (*STATES, "deleted")  # deleted: in the trash, hidden from everybody who does not ask for it
@@ -157,7 +157,7 @@ class Config(Table):
 
 
 class Counter(Table):
-    """How many jobs are in each state, by queue; kept by triggers, so in the same transaction as the job."""
+    """How many jobs are in each state, by queue; counted in the same transaction as the job changes."""
 
     queue = TextField()
     state = TextField()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from codecs import getincrementaldecoder
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from io import TextIOWrapper
 from itertools import islice
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from engine.batch import Entry
 
 VERSION = "0.1.0"
-_BATCH = 1000
+_PORTION, _LARGE_PORTION = 1000, 8000  # jobs of a file that are stored at once
 _COMPLETE = "_QUEUECTL_COMPLETE"
 
 
@@ -142,16 +142,16 @@ def enqueue(
     if not found:
         raise InvalidInput(f"There is no job in {_name(path or '')}; write one JSON object a line.")
     given = _given(flags)
-    jobs = [(label, job | given | _merged(job, given)) for label, job in found]
+    jobs = [(label, job | given | _merged(job, given)) for label, job in found] if given else found
     if len(jobs) > 1 and "id" in given:
         raise click.UsageError("--id names one job; there are many here.")
-    _refuse_mistakes(jobs)
+    rows = _parsed(jobs)
     if check:
         from cli import checking
 
         checking.show(jobs)
         return
-    _store([job for _, job in jobs], origin, told=len(jobs) == 1)
+    _store(rows, origin, told=len(jobs) == 1)
 
 
 def _from_job(job_id: str, words: tuple[str, ...]) -> Iterator[Entry]:
@@ -179,7 +179,11 @@ def _from_words(words: tuple[str, ...]) -> Iterator[Entry]:
 
 def _from_file(path: str, form: str) -> Iterator[Entry]:
     """Every job in the file with where it stands, for messages."""
+    import gc
+
     from engine import batch
+
+    gc.disable()  # all that is read stays to the end: to look for garbage in it again and again would find none
 
     found = batch.read(batch.decode(_read(path), _name(path)), form)
     if found.mistakes:
@@ -226,23 +230,26 @@ def _merged(job: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {"env": env | given["env"]} if isinstance(env, dict) and "env" in given else {}
 
 
-def _refuse_mistakes(jobs: list[Entry]) -> None:
+def _parsed(jobs: list[Entry]) -> list[dict[str, Any]]:
     """Look at every job before the first is stored. Raises InvalidInput with the line at fault."""
+    import models
     from engine import batch
 
-    for mistake in batch.mistakes(jobs, now=0):
-        raise InvalidInput(f"{mistake}{' Nothing was stored.' if mistake.place else ''}", mistake.field)
+    try:
+        return batch.parsed(jobs, models.now_ms())
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}{' Nothing was stored.' if jobs[0][0] else ''}", error.field) from None
 
 
 def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:
-    from engine.jobs import enqueue_many
+    from engine.jobs import enqueue_parsed
 
     connect()
     stored = 0
     try:
-        for batch in _with_progress([jobs[start : start + _BATCH] for start in range(0, len(jobs), _BATCH)]):
-            job_ids = enqueue_many(batch, origin)
-            stored += len(batch)
+        for portion in _with_progress(jobs):
+            job_ids = enqueue_parsed(portion, origin)
+            stored += len(portion)
             click.echo("\n".join(f"Enqueued {job_id}" for job_id in job_ids))
     except (QueueError, OSError, KeyboardInterrupt) as error:
         if told:
@@ -256,13 +263,30 @@ def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:
         click.echo(f"{stored} jobs enqueued.", err=True)
 
 
-def _with_progress(batches: list[Any]) -> Iterable[Any]:
-    if len(batches) < 3 or not sys.stderr.isatty():
-        return batches
-    from rich.console import Console
-    from rich.progress import track
+def _portions(jobs: list[Any]) -> Iterator[list[Any]]:
+    """Each is stored at once: small ones while others write too, larger and larger ones while nobody has to wait."""
+    import models
 
-    return track(batches, description="Enqueueing", console=Console(stderr=True))
+    stored, size, version = 0, _PORTION, models.db.version()
+    while stored < len(jobs):
+        yield jobs[stored : stored + size]
+        stored += size
+        before, version = version, models.db.version()
+        size = min(2 * size, _LARGE_PORTION) if version == before else _PORTION
+
+
+def _with_progress(jobs: list[Any]) -> Iterator[list[Any]]:
+    if len(jobs) < 3 * _PORTION or not sys.stderr.isatty():
+        yield from _portions(jobs)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("Enqueueing", total=len(jobs))
+        for portion in _portions(jobs):
+            yield portion
+            progress.advance(task, len(portion))
 
 
 @cli.command("list", epilog=example("list --state pending"))

@@ -95,6 +95,9 @@ def _make(path: Path, finished: int, waiting: int) -> None:
         database.execute("BEGIN")
         database.execute(_WAITING, given | {"first": first, "last": last})
         database.execute("COMMIT")
+    database.execute(
+        "INSERT INTO counter (queue, state, shard, n) SELECT queue, state, 0, count(*) FROM job GROUP BY queue, state"
+    )
     database.execute("PRAGMA journal_mode = WAL")
     database.close()
 

@@ -65,6 +65,20 @@ def read(text: str, form: str = "json", most: int | None = None) -> Batch:
     return _objects(lines)
 
 
+def parsed(jobs: list[Entry], now: int) -> list[dict[str, Any]]:
+    """What `spec.parse` makes of each of these jobs. Raises InvalidInput for the first mistake, with its place."""
+    try:
+        rows = [spec.parse(job, now) for _, job in jobs]
+        ids = [row["id"] for row in rows if "id" in row]
+        is_right = len(set(ids)) == len(ids)
+    except InvalidInput:
+        is_right = False
+    if not is_right:
+        mistake = next(mistakes(jobs, now))
+        raise InvalidInput(str(mistake), mistake.field)
+    return rows
+
+
 def mistakes(jobs: list[Entry], now: int) -> Iterator[Mistake]:
     """What forbids to store these jobs, in their order: fields that cannot be, and ids given twice."""
     seen: dict[str, str] = {}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import peewee
@@ -15,11 +18,23 @@ from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDataba
 
 from engine.errors import InvalidInput, Unavailable
 
+_NAME = re.compile(r":([a-z_]+)")  # of a parameter
+
 
 class Sqlite(SqliteDatabase):
     """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
 
     patience_s = 10.0
+    _is_hurried = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A transaction begun inside raises Unavailable at once when another holds the write lock."""
+        self._is_hurried = True
+        try:
+            yield
+        finally:
+            self._is_hurried = False
 
     def give_way(self, longest_s: float = 0.05) -> bool:
         """Let those who wait for the write lock have it first, for a moment: call it before work that is not urgent.
@@ -72,17 +87,20 @@ class Sqlite(SqliteDatabase):
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(super().execute_sql, sql, params, met=error)
 
-    def execute_many(self, sql: str, rows: Iterable[Any]) -> None:
-        """Run one statement for each of the rows, inside a transaction."""
+    def execute_many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run one statement for each of the rows, inside a transaction; how many rows of the table it changed in all."""
+        numbered, in_order = _by_number(sql)
         try:
-            self.connection().executemany(sql, rows)
+            return self.connection().executemany(numbered, map(in_order, rows)).rowcount
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            self.patiently(_fail, met=error)
+            return self.patiently(_fail, met=error)
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
             self.connection().execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
         except sqlite3.Error as error:
+            if self._is_hurried:
+                raise unavailable(str(error), self.database) from error
             self.patiently(super().begin, lock_type, met=error)
 
     def snapshot(self) -> Any:
@@ -140,6 +158,16 @@ class Sqlite(SqliteDatabase):
                         raise unavailable(sentence, self.database) from error
                 # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
                 time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
+
+
+@cache
+def _by_number(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """The statement with numbers for its named parameters, and what takes them out of a row in this order.
+
+    The driver would look up every name anew for every row.
+    """
+    names = list(dict.fromkeys(_NAME.findall(sql)))
+    return _NAME.sub(lambda found: f"?{names.index(found[1]) + 1}", sql), itemgetter(*names)
 
 
 def _fail() -> None:

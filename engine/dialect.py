@@ -163,6 +163,11 @@ SELECT :pk, :run, :worker, :host, :started_at, NULL, NULL, 'running', NULL, NULL
 ON CONFLICT (job_pk, run) DO UPDATE SET {_OUTPUT}
 """
 
+COUNT_JOBS = """
+INSERT INTO counter (queue, state, shard, n) VALUES (?, ?, 0, ?)
+ON CONFLICT (queue, state, shard) DO UPDATE SET n = n + excluded.n
+"""
+
 COUNT_RUNS = """
 INSERT INTO stat (span, at, queue, outcome, bucket, n, total_ms) VALUES (1, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (span, at, queue, outcome, bucket) DO UPDATE SET n = n + excluded.n, total_ms = total_ms + excluded.total_ms
@@ -181,13 +186,6 @@ INSERT INTO history (signature, n, durations, success_job, success_run) VALUES (
 ON CONFLICT (signature) DO UPDATE
    SET n = n + 1, success_job = :pk, success_run = :run,
        durations = json_insert(iif(json_array_length(durations) < 20, durations, json_remove(durations, '$[0]')), '$[#]', :ms)
-"""
-
-INSERT_JOB = """
-INSERT INTO job (id, queue, state, priority, next_run_at, run, attempts, crashes, max_retries, timeout_ms,
-                 cancel_requested, created_at, updated_at, origin, tags, cwd, env, command)
-VALUES (:id, :queue, 'pending', :priority, :next_run_at, 0, 0, 0, :max_retries, :timeout_ms,
-        0, :now, :now, :origin, :tags, :cwd, :env, :command)
 """
 
 # SQLite would rather read and sort every failed and dead job; only the index has them in this order.
@@ -263,6 +261,17 @@ ARRIVAL = "SELECT created_at FROM job WHERE pk >= ? ORDER BY pk LIMIT 1"
 MAY_RUN = f"""
 SELECT count(*) FROM job WHERE pk IN (SELECT value FROM json_each(:keys)) AND state <> 'deleted'
    AND NOT ({WAITING} AND (next_run_at > :now OR queue IN (SELECT value FROM json_each(:paused))))
+"""
+
+
+def insert_jobs(also: Iterable[str]) -> str:
+    """The statement that stores a new job. also: the columns that it sets beside those that every job has a value for."""
+    more = "".join(f", {name}" for name in also)
+    return f"""
+INSERT INTO job (id, queue, state, priority, next_run_at, run, attempts, crashes, max_retries,
+                 cancel_requested, created_at, updated_at, command{more})
+VALUES (:id, :queue, 'pending', :priority, :next_run_at, 0, 0, 0, :max_retries,
+        0, :now, :now, :command{more.replace(", ", ", :")})
 """
 
 

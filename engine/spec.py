@@ -42,7 +42,7 @@ class Field(NamedTuple):
 def parse_json(text: str | bytes) -> dict[str, Any]:
     """The object in `text`. Raises InvalidInput with line and column when it is not a JSON object."""
     try:
-        payload = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
+        payload = _JSON.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
     except json.JSONDecodeError as error:
         raise InvalidInput(
             f"Not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
@@ -64,9 +64,8 @@ def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:
 
     Raises InvalidInput for the first field that is unknown, missing or out of its limits.
     """
-    unknown = [name for name in payload if name not in FIELDS]
-    if unknown:
-        raise _unknown(unknown[0])
+    if not payload.keys() <= FIELDS.keys():
+        raise _unknown(next(name for name in payload if name not in FIELDS))
     if payload.get("command") is None:
         raise InvalidInput('command is missing; say what to run, for example "echo hi".', "command")
     row = {}
@@ -74,7 +73,7 @@ def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:
         if value is None:
             continue
         try:
-            column, stored = FIELDS[name].read(value)
+            column, stored = _READ[name](value)
         except InvalidInput as error:
             raise InvalidInput(f"{name}: {error}", name) from None
         row[column] = now + stored if column == "delay_ms" else stored
@@ -95,16 +94,19 @@ def mistakes(payload: dict[str, Any], now: int) -> list[InvalidInput]:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    payload: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in payload:
-            raise InvalidInput(f"{name[:64]!r} is given twice; give it once.")
-        payload[name] = value
+    payload = dict(pairs)
+    if len(payload) < len(pairs):
+        seen: set[str] = set()
+        twin = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise InvalidInput(f"{twin[:64]!r} is given twice; give it once.")
     return payload
 
 
 def _no_constant(name: str) -> None:
     raise InvalidInput(f"Not valid JSON: {name} is not a number that can be stored.")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_no_twins, parse_constant=_no_constant)
 
 
 def _unknown(name: str) -> InvalidInput:
@@ -130,11 +132,17 @@ def _text(value: Any) -> str:
         raise InvalidInput(f"must be text, not {_kind(value)}.")
     if "\0" in value:
         raise InvalidInput("contains a NUL byte, which no command can be given; remove it.")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput("contains half of a surrogate pair, which is not text; remove it.") from None
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInput("contains half of a surrogate pair, which is not text; remove it.") from None
     return value
+
+
+def _size(text: str) -> int:
+    """In bytes, as UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _whole(value: Any, low: int, high: int) -> int:
@@ -156,9 +164,9 @@ def _id(value: Any) -> tuple[str, str]:
 
 def _command(value: Any) -> tuple[str, str]:
     value = _text(value)
-    if not value.strip():
+    if not value or value.isspace():
         raise InvalidInput('is empty; say what to run, for example "echo hi".')
-    size = len(value.encode())
+    size = _size(value)
     if size > COMMAND_BYTES:
         raise InvalidInput(f"is {size:,} bytes; at most {COMMAND_BYTES:,} can be run. Put it in a script and run that.")
     return "command", value
@@ -210,7 +218,7 @@ def _run_at(value: Any) -> tuple[str, int]:
 
 def _cwd(value: Any) -> tuple[str, str]:
     value = _text(value)
-    if not os.path.isabs(value) or len(value.encode()) > 4096:
+    if not os.path.isabs(value) or _size(value) > 4096:
         raise InvalidInput('must be an absolute path such as "/srv/app", of at most 4,096 bytes.')
     return "cwd", value
 
@@ -228,7 +236,7 @@ def _env(value: Any) -> tuple[str, str]:
         except InvalidInput as error:
             raise InvalidInput(f"{name[:64]} {error}") from None
     stored = json.dumps(value, ensure_ascii=False)
-    if len(stored.encode()) > ENV_BYTES:
+    if _size(stored) > ENV_BYTES:
         raise InvalidInput(f"is more than {ENV_BYTES:,} bytes in total; put the values in a file.")
     return "env", stored
 
@@ -259,3 +267,4 @@ FIELDS = {
         Field("tags", _tags, "words to find it by, a list"),
     )
 }
+_READ = {name: field.read for name, field in FIELDS.items()}

@@ -165,7 +165,7 @@ def test_only_the_dialect_holds_sql_that_changes_a_job(module):
 
 @every_module
 def test_the_hot_statements_are_sent_by_one_package(module):
-    sent = {"dialect.CLAIM", "dialect.END", "dialect.END_ATTEMPT", "dialect.LOSE_ATTEMPT", "dialect.INSERT_JOB"}
+    sent = {"dialect.CLAIM", "dialect.END", "dialect.END_ATTEMPT", "dialect.LOSE_ATTEMPT", "dialect.insert_jobs"}
     if not _is_of_jobs(module):
         assert _names_used(module).isdisjoint(sent)
 

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.jobs.incoming import enqueue, enqueue_many, payload_of, take_in
+    from engine.jobs.incoming import enqueue, enqueue_many, enqueue_parsed, payload_of, take_in
     from engine.jobs.running import (
         Claim,
         Ended,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 # Loaded when they are used: whoever stores a job by the command line waits for none of the rest.
 _MODULES = {
-    "incoming": ("enqueue", "enqueue_many", "payload_of", "take_in"),
+    "incoming": ("enqueue", "enqueue_many", "enqueue_parsed", "payload_of", "take_in"),
     "running": (
         "Claim",
         "Ended",
@@ -116,6 +116,7 @@ __all__ = [
     "end",
     "enqueue",
     "enqueue_many",
+    "enqueue_parsed",
     "fail",
     "follow_clock",
     "give_back",

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import models
-from engine import config, dialect, plan, tally
+from engine import config, counters, dialect, plan, tally
 from engine.errors import StaleClaim
 from engine.output import EMPTY, Output
 from models import Job, db
@@ -128,7 +128,7 @@ def lose(pk: int, run: int, worker: str, host: str, reason: str) -> str | None:
     error = f"{reason}; given up after {job.crashes + 1} crashes" if given_up else reason
     ending = Ending(error=error, duration_ms=_since(held))
     with db.transaction():
-        if not _end(held, ending, "lost", "dead" if given_up else "pending", crashes=1):
+        if not _end(_row(held, ending, "lost", "dead" if given_up else "pending", crashes=1)):
             return None
         tally.count([(job.queue, "lost", ending.duration_ms or 0)], models.now_ms())
     return Job.get_by_id(pk).state
@@ -144,7 +144,7 @@ def give_back(pk: int, reason: str) -> None:
     """End the job's run as lost and give it back, uncounted. The caller knows that nothing of the run is alive."""
     held = _held(Job.get_by_id(pk), host="")
     with db.transaction():
-        _end(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending")
+        _end(_row(held, Ending(error=reason, duration_ms=_since(held)), "lost", "pending"))
 
 
 def _held(job: Job, host: str) -> Claim:
@@ -190,34 +190,60 @@ def _claim(worker: str, host: str, reach: int) -> list[Claim]:
 
 def _store_all(ended: Sequence[Ended]) -> list[Claim]:
     """Inside a transaction: store how these runs ended; those that had been taken over."""
+    if not ended:
+        return []
+    rows = [_ending(run) for run in ended]
     stale: list[Claim] = []
+    if len(rows) == 1 or not _end_together(rows):
+        stale = [run.held for run, row in zip(ended, rows, strict=True) if not _end(row)]
     counted: list[tally.Run] = []
-    for run in ended:
-        held, outcome, ending = run
-        if not _store(run):
-            stale.append(held)
+    succeeded: list[str] = []  # their queues
+    for held, outcome, ending in ended:
+        if stale and held in stale:
             continue
         counted.append((held.queue, outcome, ending.duration_ms or 0))
         if outcome == "success":
+            succeeded.append(held.queue)
             tally.remember(held.command, held.cwd, held.pk, held.run, ending.duration_ms or 0)
+    counters.completed(succeeded)
     if counted:
         tally.count(counted, models.now_ms())
     return stale
 
 
-def _store(run: Ended) -> bool:
+def _ending(run: Ended) -> dict[str, Any]:
+    """What becomes of the job, by how its run ended."""
     held, outcome, ending = run
     if outcome == "success":
-        return _end(held, ending, outcome, "completed")
+        return _row(held, ending, outcome, "completed")
     if outcome in ("cancelled", "released"):
-        return _end(held, ending, outcome, "cancelled" if outcome == "cancelled" else "pending")
+        return _row(held, ending, outcome, "cancelled" if outcome == "cancelled" else "pending")
     attempts = held.attempts + 1
     if attempts > held.max_retries:
-        return _end(held, ending, outcome, "dead", failures=1)
-    return _end(held, ending, outcome, "failed", failures=1, next_run_at=models.now_ms() + backoff_ms(attempts))
+        return _row(held, ending, outcome, "dead", failures=1)
+    return _row(held, ending, outcome, "failed", failures=1, next_run_at=models.now_ms() + backoff_ms(attempts))
 
 
-def _end(
+def _end_together(rows: list[dict[str, Any]]) -> bool:
+    """Inside a transaction: end these runs; False, and nothing is done, when one of the jobs is no longer held by its."""
+    db.execute_sql("SAVEPOINT ends")
+    if db.execute_many(dialect.END, rows) != len(rows):
+        db.execute_sql("ROLLBACK TO ends")
+        return False
+    db.execute_many(dialect.END_ATTEMPT, rows)
+    db.execute_sql("RELEASE ends")
+    return True
+
+
+def _end(row: dict[str, Any]) -> bool:
+    """Inside a transaction: end the run and write its attempt; False when the job is no longer held by it."""
+    if db.execute_sql(dialect.END, row).rowcount != 1:
+        return False
+    db.execute_sql(dialect.LOSE_ATTEMPT if row["outcome"] == "lost" else dialect.END_ATTEMPT, row)
+    return True
+
+
+def _row(
     held: Claim,
     ending: Ending,
     outcome: str,
@@ -226,10 +252,10 @@ def _end(
     failures: int = 0,
     crashes: int = 0,
     next_run_at: int | None = None,
-) -> bool:
-    """Inside a transaction: end the run and write its attempt; False when the job is no longer held by it."""
+) -> dict[str, Any]:
+    """The parameters of the statements that end a run."""
     stdout, stderr = ending.stdout, ending.stderr
-    row = {
+    return {
         "pk": held.pk,
         "run": held.run,
         "worker": held.worker,
@@ -254,10 +280,6 @@ def _end(
         "stderr_bytes": stderr.total,
         "stderr_cut": stderr.cut,
     }
-    if db.execute_sql(dialect.END, row).rowcount != 1:
-        return False
-    db.execute_sql(dialect.LOSE_ATTEMPT if outcome == "lost" else dialect.END_ATTEMPT, row)
-    return True
 
 
 def _fence(held: Claim) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import models
-from engine import config, jobs, queues, saved_views, transfer
+from engine import config, counters, jobs, queues, saved_views, transfer
 from engine.config import KEYS
 from engine.errors import InvalidInput, Refused
 from engine.jobs import Ending
@@ -190,6 +190,7 @@ def test_whatever_is_stored_survives_the_round_trip(queue, stored, set_keys):
     _clear()
     for number, (row, runs) in enumerate(stored):
         job = Job.create(**row | {"id": f"{row['id']}.{number}", "run": 5})
+        counters.stored([(job.queue, job.state)])
         for run, columns in runs.items():
             Attempt.create(job=job, run=run, **columns)
     for name, value in set_keys:
