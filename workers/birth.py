@@ -8,7 +8,9 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from typing import NamedTuple
 
 import models
 from engine import config
@@ -48,7 +50,36 @@ class Child:
                 os.kill(self.pid, signal.SIGCONT)  # someone may have stopped it, and it would never hear
 
 
-def fork(worker: Worker, folder: str, host: str) -> Child:
+class Terms(NamedTuple):
+    """What a worker is told of the database, so that it need not ask: what it does not touch it shares with the others."""
+
+    instance: str
+    is_full: bool  # each result is on the disk before the next job begins
+
+
+def terms() -> Terms:
+    """Those of the workers that are forked now."""
+    return Terms(models.instance(), config.get("durability") == "full")
+
+
+def fork_all(workers: Sequence[Worker], folder: str, host: str, told: Terms) -> tuple[list[Child], dict[Worker, str]]:
+    """Fork the processes of these workers; those that could not be, and why, in words.
+
+    One right after the other: a page of memory that this process changes between two forks they do not share.
+    """
+    born: list[Child] = []
+    unborn: dict[Worker, str] = {}
+    for worker in workers:
+        try:
+            born.append(fork(worker, folder, host, told))
+        except OSError as error:
+            unborn[worker] = f"the system makes no process: {error.strerror}"
+        except Taken as error:
+            unborn[worker] = str(error)
+    return born, unborn
+
+
+def fork(worker: Worker, folder: str, host: str, told: Terms) -> Child:
     """Fork the process of this worker. Its locks are held from before it exists; no connection crosses the fork.
 
     The caller's connection is closed and opens again when it is next used. Raises OSError when the system makes
@@ -60,12 +91,10 @@ def fork(worker: Worker, folder: str, host: str) -> Child:
         opened.enter_context(theirs)
         with ExitStack() as unborn:
             unborn.enter_context(ours)
-            # Asked here: what the new process need not touch it shares with its siblings.
-            is_full, instance = config.get("durability") == "full", models.instance()
             models.disconnect()
             pid = os.fork()
             if pid == 0:
-                _live(worker, folder, host, instance, is_full, theirs, held)
+                _live(worker, folder, host, told, theirs, held)
             unborn.pop_all()
     ours.setblocking(False)
     return Child(worker, pid, ours)
@@ -80,23 +109,22 @@ def _take(path: str, opened: ExitStack) -> int:
     return lock
 
 
-def _live(
-    worker: Worker, folder: str, host: str, instance: str, is_full: bool, channel: socket.socket, held: list[int]
-) -> None:
+def _live(worker: Worker, folder: str, host: str, told: Terms, channel: socket.socket, held: list[int]) -> None:
     """In the new process: drop all that is the supervisor's, work, and never return."""
     code = 1
     try:
         os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
         signal.set_wakeup_fd(-1)
         _close_all_but({0, 1, 2, channel.fileno(), *held})
+        _read_nothing()
         _, jobs_lock = held
         fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit
         os.close(jobs_lock)
         tree.adopt_orphans(f"queuectl-{worker.id}")
         tree.shelter(locks.of_supervisor(folder))
-        _open(is_full)
-        limit = 1 if is_full else hand.LIMIT  # each result is on the disk before the next job begins
-        Loop(worker.id, host, instance, channel, Hand(folder, worker.pk, limit)).run()
+        _open(told.is_full)
+        limit = 1 if told.is_full else hand.LIMIT
+        Loop(worker.id, host, told.instance, channel, Hand(folder, worker.pk, limit)).run()
         models.disconnect()
         code = 0
     except BaseException:
@@ -110,6 +138,13 @@ def _open(is_full: bool) -> None:
     db.obj.patience_s = loop.PATIENCE_S
     db.connect()
     db.execute_sql(f"PRAGMA synchronous = {'FULL' if is_full else 'NORMAL'}")
+
+
+def _read_nothing() -> None:
+    """For this process and all its jobs, which inherit it."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _close_all_but(keep: set[int]) -> None:

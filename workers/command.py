@@ -52,14 +52,12 @@ def run(
     hear: Callable[[], str | None],
     show: Callable[[Output, Output], None],
     linger: Callable[[], None] = lambda: None,
-    begun: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run the command to its end and say how it ended.
 
     ears: descriptors to listen on; when one is readable `hear()` is called, and a word it returns stops the
     command, becoming the outcome. show: called about once a second while the command prints. linger: called about
-    once a second from LINGER_S on, as long as the command runs. begun: called once when the command was started; what
-    it does costs no time unless the command is quicker.
+    once a second from LINGER_S on, as long as the command runs.
     """
     started = time.monotonic()
     try:
@@ -67,7 +65,6 @@ def run(
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
-        begun()
         running.watch(ears, hear, show, linger)
         return running.outcome()
     finally:
@@ -106,9 +103,9 @@ class _Running:
             poll.register(self.exit_fd, select.POLLIN)
         while True:
             may_have_ended = self.exit_fd is None
-            for fd, _ in poll.poll(self._patience_ms(show, linger)):
+            for fd, event in poll.poll(self._patience_ms(show, linger)):
                 if fd in self.streams:
-                    self._take(fd, poll)
+                    self._take(fd, event, poll)
                 elif fd == self.exit_fd:
                     may_have_ended = True
                 else:
@@ -184,9 +181,12 @@ class _Running:
                 stream.shown = stream.total
             show(self.stdout.output(), self.stderr.output())
 
-    def _take(self, fd: int, poll: select.poll) -> None:
+    def _take(self, fd: int, event: int, poll: select.poll) -> None:
         stream = self.streams[fd]
-        stream.read()
+        if event == select.POLLHUP:  # the end, with nothing before it
+            stream.open = False
+        else:
+            stream.read()
         if not stream.open:
             poll.unregister(fd)
 
@@ -248,7 +248,7 @@ def _signal_name(number: int) -> str:
 
 
 def _spawn(order: Order) -> tuple[int, int, int]:
-    """Start the shell in its own session; its pid and the reading ends of its stdout and stderr."""
+    """Start the shell in its own session, with the stdin of this process; its pid, where to read its stdout and stderr."""
     home = None
     if order.cwd is not None:
         home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
@@ -265,7 +265,6 @@ def _spawn(order: Order) -> tuple[int, int, int]:
             [SHELL, "-c", order.command],
             order.env,
             file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, out_end, 1),
                 (os.POSIX_SPAWN_DUP2, err_end, 2),
             ],

@@ -216,3 +216,16 @@ def _last_words() -> str:
     with open(log_path(), errors="replace") as log:
         lines = [line.strip() for line in log.readlines()[-20:] if line.strip()]
     return lines[-1] if lines else "it said nothing."
+
+
+def is_anyone_wanted() -> bool:
+    """Whether a worker is wished for, on any host."""
+    return Worker.select().where(Worker.stopped_at.is_null()).exists()
+
+
+def may_anyone_be_wanted() -> bool:
+    """Whether anyone is wanted; True when the database does not say, for whoever asks has no lock to wait with."""
+    try:
+        return is_anyone_wanted()
+    except Unavailable:
+        return True

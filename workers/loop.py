@@ -42,7 +42,6 @@ class Loop:
         self.orphaned = False
         self.busy: bool | None = None
         self.held: Claim | None = None
-        self.prepared: tuple[Claim, Order] | None = None  # for the job that runs next, most likely
         self.trouble = log.Trouble(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.ears = [channel.fileno(), self.alarm.fileno()]
@@ -60,6 +59,8 @@ class Loop:
 
     def _next(self) -> Claim | None:
         """The next job, waiting for one as long as it takes; None when it is time to leave."""
+        if self.hand.is_low and not self.leaving:
+            self._top_up()
         while True:
             held = None if self.leaving else self.hand.next()
             if held is not None:
@@ -95,6 +96,18 @@ class Loop:
                 hand.turn(claims, back, time.monotonic() - began)
                 return
 
+    def _top_up(self) -> None:
+        """A turn before the last job is run, if nobody else writes at this instant: else what is held is run meanwhile."""
+        hand = self.hand
+        asked, began = hand.room, time.monotonic()
+        try:
+            with models.db.at_once():
+                claims, stale = jobs.turn(self.id, self.host, hand.ended, reach=asked)
+        except Unavailable:  # whatever it is, the turn that waits will say so
+            return
+        self._stored(stale)
+        hand.turn(claims, (), time.monotonic() - began, asked)
+
     def _settle(self) -> None:
         """Keep nobody waiting for a command that takes its time: store what ended, give back what waits."""
         if not self.hand:
@@ -123,25 +136,12 @@ class Loop:
                 outcome = Outcome("released", Ending(error="stopped before it began and given back"))
             else:
                 show = partial(self._show, held)
-                outcome = command.run(self._order(held), self.ears, self._hear, show, self._settle, self._meanwhile)
+                outcome = command.run(self._order(held), self.ears, self._hear, show, self._settle)
         finally:
             self.held = None
         self.hand.end(Ended(held, *outcome))
 
-    def _meanwhile(self) -> None:
-        """While a command runs: what would else keep the next one waiting."""
-        self.hand.note()
-        if self.hand.waiting:
-            self.prepared = self.hand.waiting[0], self._make_order(self.hand.waiting[0])
-
     def _order(self, held: Claim) -> Order:
-        prepared, self.prepared = self.prepared, None
-        # The whole claim: one that was given back and claimed anew has its old number, and may have other settings.
-        if prepared is not None and prepared[0]._replace(started_at=held.started_at) == held:
-            return prepared[1]
-        return self._make_order(held)
-
-    def _make_order(self, held: Claim) -> Order:
         settings = config.of(held.settings)
         timeout_ms = settings["job_timeout_sec"] * 1000 if held.timeout_ms is None else held.timeout_ms
         env = {

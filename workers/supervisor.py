@@ -20,7 +20,7 @@ import models
 from engine import dialect, wakeup
 from engine.errors import Unavailable
 from models import Job, Supervisor, Worker, db
-from workers import birth, burial, locks, log, orphans, tree
+from workers import birth, burial, control, locks, log, orphans, tree
 from workers.birth import Child
 from workers.chores import Chores
 from workers.control import WISHES
@@ -28,6 +28,7 @@ from workers.ground import Ground
 
 LOOK_S = 0.5  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
+PAUSE_S = 0.05  # between two looks at what is wished: whoever enqueues a thousand jobs a second has the processor
 PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
 ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands
 RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
@@ -35,7 +36,6 @@ EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
 EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
 LEAVE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _LEAVING = {"drain": "draining", "stop": "stopping", "kill": "stopping"}
-_LOOK = -1  # no data_version: the wishes must be read
 
 
 class Supervision:
@@ -48,7 +48,9 @@ class Supervision:
         self.folder = models.run_folder()
         self.children: dict[int, Child] = {}  # by pid
         self.leaving: str | None = None  # drain, stop
-        self.seen_version = _LOOK
+        self.seen_version = 0
+        self.is_behind = True  # something may be wished that it has not read
+        self.read_at = -PAUSE_S  # when it read that last, by the monotonic clock
         self.start_at = 0  # when the next delayed start is due
         self.due_at: int | None = None  # when the next waiting job is due
         self.knows_due = False  # whether that is so still
@@ -102,7 +104,8 @@ class Supervision:
             self._look_again()
         self._reap()
         self._hear()
-        if self._has_changed():
+        self.is_behind |= self._has_changed()
+        if self.is_behind and time.monotonic() >= self.read_at + PAUSE_S:
             self._read_wishes()
         self._wake()
         if self.chores.step():
@@ -162,17 +165,21 @@ class Supervision:
         return changed
 
     def _read_wishes(self) -> None:
+        self.is_behind, self.read_at = False, time.monotonic()
         known = {child.pk: child for child in self.children.values()}
         self.has_orphans = False
         self.start_at = 0
+        newborn: list[Worker] = []
         living = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000)
-        for worker in list(living):  # all at once: a fork closes the connection
+        for worker in list(living):
             if worker.pk in known:
                 self._pass_on(known[worker.pk], worker)
             elif worker.started_at is not None:
                 self._attend_orphan(worker)
-            else:
-                self._start(worker)
+            elif self._may_start(worker):
+                newborn.append(worker)
+        if newborn:
+            self._fork(newborn)
         self._pass_on_cancels(known)
 
     def _pass_on(self, child: Child, worker: Worker) -> None:
@@ -188,14 +195,15 @@ class Supervision:
         """What shall become of the worker: its own wish, or that of the whole supervisor if that is stronger."""
         return max(worker.desired, self.leaving or "run", key=WISHES.index)
 
-    def _start(self, worker: Worker) -> None:
+    def _may_start(self, worker: Worker) -> bool:
         if self._wish(worker) != "run":
             final = {"status": "stopped", "stopped_at": models.now_ms(), "reason": "not started"}
             Worker.update(**final).where(Worker.pk == worker.pk).execute()
-        elif worker.start_after > models.now_ms():
+            return False
+        if worker.start_after > models.now_ms():
             self.start_at = min(self.start_at or worker.start_after, worker.start_after)
-        else:
-            self._fork(worker)
+            return False
+        return True
 
     def _attend_orphan(self, worker: Worker) -> None:
         """A worker of a supervisor that died: it finishes its job and leaves; then its place is free."""
@@ -222,21 +230,21 @@ class Supervision:
             elif orphan := Worker.get_or_none(Worker.pk == pk):
                 orphans.send(orphan, signal.SIGUSR1, self.folder)
 
-    def _fork(self, worker: Worker) -> None:
+    def _fork(self, newborn: list[Worker]) -> None:
+        told = birth.terms()
         now = models.now_ms()
-        row = Worker.update(started_at=now, host=self.host).where(Worker.pk == worker.pk)
-        row.execute()
-        try:
-            child = birth.fork(worker, self.folder, self.host)
-        except (OSError, birth.Taken) as error:
-            why = f"the system makes no process: {error.strerror}" if isinstance(error, OSError) else error
+        Worker.update(started_at=now, host=self.host).where(Worker.pk.in_(newborn)).execute()
+        born, unborn = birth.fork_all(newborn, self.folder, self.host, told)
+        self.children |= {child.pid: child for child in born}
+        with db.transaction():
+            for child in born:
+                Worker.update(pid=child.pid).where(Worker.pk == child.pk).execute()
+            Worker.update(started_at=None, start_after=now + 1000).where(Worker.pk.in_([*unborn])).execute()
+        for child in born:
+            self._log(f"started {child.id}, pid {child.pid}")
+        for worker, why in unborn.items():
             self._log(f"{worker.id} cannot be started, {why}; trying again")
-            Worker.update(started_at=None, start_after=now + 1000).where(Worker.pk == worker.pk).execute()
             self._look_again()
-            return
-        self.children[child.pid] = child
-        Worker.update(pid=child.pid).where(Worker.pk == worker.pk).execute()
-        self._log(f"started {child.id}, pid {child.pid}")
 
     # --- talking
 
@@ -316,13 +324,13 @@ class Supervision:
             return False
         if self.leaving:
             return True
-        return not self.managed and not _anyone_wanted()
+        return not self.managed and not control.is_anyone_wanted()
 
     def _leave(self) -> bool:
         """Give up the lock, then look once more: a wish written meanwhile found us alive and started nobody."""
         Supervisor.update(stopped_at=models.now_ms()).where(Supervisor.pk == self.pk).execute()
         os.close(self.lock)
-        if not self.leaving and _may_be_wanted():
+        if not self.leaving and control.may_anyone_be_wanted():
             lock = locks.take(locks.of_supervisor(self.folder))
             if lock is not None:
                 self.lock = lock
@@ -334,18 +342,22 @@ class Supervision:
     def _sleep(self, longest_s: float | None = None) -> None:
         wait_s = self._rest_s() if longest_s is None else longest_s
         poll = select.poll()
-        for fd in (self.alarm, self.ear, *(child.channel for child in self.children.values())):
+        for fd in (self.alarm, *(child.channel for child in self.children.values())):
             poll.register(fd, select.POLLIN)
+        if self._has_idle() or not self.is_behind:  # else a nudge says what it knows
+            poll.register(self.ear, select.POLLIN)
         self.ready = {fd for fd, _ in poll.poll(max(0, int(wait_s * 1000)))}
 
     def _rest_s(self) -> float:
-        if self.seen_version == _LOOK:
-            return 0.0
-        idle = any(child.mood == "idle" for child in self.children.values())
-        wait_s = LOOK_S if idle or self.has_orphans else REST_S
+        wait_s = LOOK_S if self._has_idle() or self.has_orphans else REST_S
+        if self.is_behind:
+            wait_s = max(0.001, self.read_at + PAUSE_S - time.monotonic())
         for instant in filter(None, (self.due_at, self.start_at)):
             wait_s = min(wait_s, max(0.0, (instant - models.now_ms()) / 1000))
         return wait_s
+
+    def _has_idle(self) -> bool:
+        return any(child.mood == "idle" for child in self.children.values())
 
     def _heed_signals(self) -> None:
         for end in (self.alarm, self.alarm_end):
@@ -357,20 +369,8 @@ class Supervision:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE_SIGNALS)
 
     def _look_again(self) -> None:
-        """Read the wishes in the next round: what this process itself writes does not show as a change."""
-        self.seen_version = _LOOK
+        """Read the wishes soon: what this process itself writes does not show as a change."""
+        self.is_behind = True
 
     def _log(self, sentence: str) -> None:
         log.say("supervisor", sentence)
-
-
-def _anyone_wanted() -> bool:
-    return Worker.select().where(Worker.stopped_at.is_null()).exists()
-
-
-def _may_be_wanted() -> bool:
-    """Whether anyone is wanted; True when the database does not say, for whoever asks has no lock to wait with."""
-    try:
-        return _anyone_wanted()
-    except Unavailable:
-        return True

@@ -21,8 +21,8 @@ from engine.database import Sqlite
 from engine.jobs import Claim
 from models import Job
 from workers import __main__ as program
-from workers import birth, burial, command, hand, locks, supervisor, tree
-from workers.hand import Journal
+from workers import birth, burial, command, control, hand, locks, supervisor, tree
+from workers.journal import Journal
 from workers.supervisor import Supervision
 
 Patch = Callable[[Any, str, Any], None]  # setattr, or one that can be undone
@@ -148,9 +148,7 @@ def _nudge_only(patch: Patch) -> None:
 
 def _no_data_version(patch: Patch) -> None:
     def has_changed(self: Supervision) -> bool:
-        changed = self.seen_version == supervisor._LOOK or self.has_orphans
-        self.seen_version = 0
-        return changed
+        return self.has_orphans
 
     patch(Supervision, "_has_changed", has_changed)
 
@@ -164,7 +162,7 @@ def _no_last_look(patch: Patch) -> None:
 
 
 def _last_look_that_must_see(patch: Patch) -> None:
-    patch(supervisor, "_may_be_wanted", lambda: supervisor._anyone_wanted())
+    patch(control, "may_anyone_be_wanted", control.is_anyone_wanted)
 
 
 def _a_wake_up_in_vain_is_not_answered(patch: Patch) -> None:

@@ -30,7 +30,7 @@ from tests.chaos import checker, processes, witness
 from tests.chaos.processes import Process
 from tests.engine import history
 from tests.support import wait_until
-from workers import birth, locks, supervisor
+from workers import birth, control, locks, supervisor
 from workers.supervisor import Supervision
 
 _UNSEEN_S = 3.0  # a healthy supervisor looks four times a second
@@ -296,7 +296,7 @@ def _within(limit_s: float, question: Callable[[], Any]) -> bool:
 def job_is_snatched(stage: Stage) -> None:
     """A worker is woken for a job that another took first. The scenario plays the supervisor."""
     row = Worker.get_by_id(Worker.insert(host="here", created_at=0).execute())
-    child = birth.fork(row, models.run_folder(), "here")
+    child = birth.fork(row, models.run_folder(), "here", birth.terms())
     try:
         child.channel.setblocking(True)
         child.channel.settimeout(_UNSEEN_S)
@@ -323,7 +323,7 @@ def database_is_locked_at_the_last_look(stage: Stage) -> None:
     def fail() -> bool:
         raise Unavailable("locked")
 
-    if _leaves(stage, lambda: stage.monkeypatch.setattr(supervisor, "_anyone_wanted", fail)):
+    if _leaves(stage, lambda: stage.monkeypatch.setattr(control, "is_anyone_wanted", fail)):
         raise Broken("left alone: a worker may be wanted and no supervisor lives")
 
 

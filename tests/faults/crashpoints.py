@@ -20,6 +20,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 WORKER, SUPERVISOR, COMMAND = "worker", "supervisor", "command"
@@ -93,6 +94,7 @@ def _calls(function: str, given: str = "") -> tuple[Call, Call]:
     return Call(BEFORE, function, given), Call(AFTER, function, given)
 
 
+_FORGET = "workers.journal.Writer.forget"
 _TELL, _OBEY = "workers.birth.Child.tell", "workers.loop.Loop._obey"
 
 POINTS = {
@@ -139,30 +141,30 @@ POINTS = {
     "end: after the commit of the last end": Point(WORKER, Commit(AFTER, END, CLAIM), "work", "kill", nth=2),
     # --- short jobs, several at once: one alone, then two, then four
     "hand: four are claimed, none has begun": Point(WORKER, Commit(AFTER, END, CLAIM), "many", "kill freeze", nth=2),
-    "hand: what was said of the stored ends is forgotten": Point(WORKER, Call(AFTER, "os.ftruncate"), "many", "kill"),
+    "hand: what was said of the stored ends is forgotten": Point(WORKER, Call(AFTER, _FORGET), "many", "kill"),
     "hand: an end is known to the worker alone": Point(
-        WORKER, Call(BEFORE, "workers.hand.Hand.begin"), "many", "kill", lost=1, nth=6
+        WORKER, Call(BEFORE, "workers.journal.Writer.end"), "many", "kill", lost=1, nth=4
     ),
-    "hand: the next command is said to begin, the end before it is not written down": Point(
-        WORKER, Call(AFTER, "workers.hand.Hand.begin"), "many", "kill freeze", lost=2, nth=6
+    "hand: an end is half written down": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=8),
+    "hand: an end is written down, not stored, and nothing runs": Point(
+        WORKER, Call(AFTER, "workers.journal.Writer.end"), "many", "kill freeze", nth=4
     ),
-    "hand: the next command is started, the end before it is not written down": Point(
-        WORKER, Call(BEFORE, "workers.hand.Hand.note"), "many", "kill", lost=2, nth=6
+    "hand: the next command is half said to begin": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", nth=9),
+    "hand: the next command is said to begin": Point(
+        WORKER, Call(AFTER, "workers.journal.Writer.begin"), "many", "kill freeze", lost=1, nth=5
     ),
     "hand: a command runs, ends are written down, not stored": Point(
-        WORKER, Call(AFTER, "workers.hand.Hand.note"), "many", "kill freeze", lost=1, nth=6
+        WORKER, Call(AFTER, "workers.command._spawn"), "many", "kill freeze", lost=1, nth=6
     ),
     "hand: before the first of four ends is stored": Point(
-        WORKER, Statement(BEFORE, END), "many", "kill io full", lost=1, nth=4
+        WORKER, Statement(BEFORE, END), "many", "kill io full", nth=4
     ),
-    "hand: before the second of four ends is stored": Point(
-        WORKER, Statement(BEFORE, END), "many", "kill full", lost=1, nth=5
-    ),
+    "hand: before the second of four ends is stored": Point(WORKER, Statement(BEFORE, END), "many", "kill full", nth=5),
     "hand: before the commit of four ends": Point(
-        WORKER, Commit(BEFORE, END, CLAIM), "many", "kill full freeze", lost=1, nth=3
+        WORKER, Commit(BEFORE, END, CLAIM), "many", "kill full freeze", nth=3
     ),
     "hand: after the commit of four ends": Point(WORKER, Commit(AFTER, END, CLAIM), "many", "kill", nth=3),
-    "hand: before what waits is given back": Point(WORKER, Statement(BEFORE, BACK), "stop many", "kill io", lost=1),
+    "hand: before what waits is given back": Point(WORKER, Statement(BEFORE, BACK), "stop many", "kill io"),
     "hand: after what waits is given back": Point(WORKER, Commit(AFTER, BACK), "stop many", "kill freeze"),
     "leave: before it heeds a drain": Point(WORKER, Call(BEFORE, _OBEY, "drain"), "work", "kill"),
     "leave: before its connection is closed": Point(WORKER, Call(BEFORE, "models.disconnect"), "work", "kill"),
@@ -209,7 +211,7 @@ POINTS = {
     "leave: before its row": Point(SUPERVISOR, Statement(BEFORE, LEFT), "work", "io"),
     "leave: before the lock is released": Point(SUPERVISOR, Statement(AFTER, LEFT), "leave", "kill freeze"),
     "leave: the lock is released, the last look is not taken": Point(
-        SUPERVISOR, Call(BEFORE, "workers.supervisor._may_be_wanted"), "leave", "kill freeze"
+        SUPERVISOR, Call(BEFORE, "workers.control.may_anyone_be_wanted"), "leave", "kill freeze"
     ),
     # --- a supervisor buries a worker
     "burial: reaped, nothing done": Point(
@@ -456,8 +458,8 @@ class Connection(sqlite3.Connection):
         return self.cursor().execute(sql, *params)
 
     def executemany(self, sql: str, rows: Any) -> Any:
-        for row in rows:
-            self.execute(sql, row)
+        """Row by row, each a statement; what it returns counts the rows, as the driver's own does."""
+        return SimpleNamespace(rowcount=sum(self.execute(sql, row).rowcount for row in rows))
 
     def commit(self) -> None:
         if self.in_transaction:

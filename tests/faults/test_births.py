@@ -49,7 +49,7 @@ def test_a_birth_that_fails_leaves_no_descriptor_open(queue, monkeypatch, fails)
     row = Worker.get_by_id(Worker.insert(host="here", created_at=0, stopped_at=1).execute())
     before = os.listdir("/proc/self/fd")
     with pytest.raises(OSError, match="Too many open files"):
-        birth.fork(row, models.run_folder(), "here")
+        birth.fork(row, models.run_folder(), "here", birth.terms())
     models.db.connect(reuse_if_open=True)
     assert len(os.listdir("/proc/self/fd")) == len(before)
 

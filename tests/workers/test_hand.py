@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import sqlite3
 
 import pytest
 
@@ -16,11 +17,10 @@ from engine.output import Output
 from models import Attempt, Job
 from tests.support import wait_until
 from workers import hand as hands
-from workers import locks
-from workers.hand import Hand, Journal
+from workers import journal, locks
+from workers.hand import Hand
+from workers.journal import Journal
 from workers.loop import Loop
-
-EVERY_BYTE = bytes(range(256))
 
 
 def _claim(pk: int, run: int = 1) -> Claim:
@@ -37,10 +37,16 @@ def folder(tmp_path) -> str:
 
 
 @pytest.fixture
-def hand(folder):
-    made = Hand(folder, 1)
-    yield made
-    os.close(made.journal)
+def hand(folder) -> Hand:
+    return Hand(folder, 1)
+
+
+def _journal(folder: str) -> Journal:
+    return Journal(locks.of_hand(folder, 1))
+
+
+def full_disk(fd, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def _fill(hand: Hand, first: int, count: int) -> list[Claim]:
@@ -122,31 +128,79 @@ def test_more_are_claimed_while_a_turn_has_to_wait_and_fewer_again_when_not(hand
     assert turns(took_s=0.0)[-1] == hands.LIMIT
 
 
-# --- what is known of them afterwards
+def _full_hand(hand: Hand) -> None:
+    """Grown as far as it goes, and just filled."""
+    for _ in range(6):
+        _fill(hand, 1, hand.reach)
+        while held := hand.next():
+            hand.begin(held)
+            hand.end(_ended(held))
+    _fill(hand, 1, hand.reach)
 
 
-def test_the_journal_knows_who_has_begun_and_how_it_ended(hand, folder):
-    first, second, third = _fill(hand, 1, 3)
-    assert hand.begin(first)
-    hand.end(run := _ended(first._replace(started_at=7), printed=EVERY_BYTE))
-    assert hand.begin(second)
-    assert Journal(folder, 1).end_of(first) is None
-    hand.note()
-    journal = Journal(folder, 1)
-    assert [journal.has_begun(held, among=3) for held in (first, second, third)] == [True, True, False]
-    assert journal.end_of(first) == run
-    assert journal.end_of(second) is None
+def _run(hand: Hand, count: int) -> None:
+    for _ in range(count):
+        held = hand.next()
+        hand.begin(held)
+        hand.end(_ended(held))
+
+
+def test_it_is_low_when_a_quarter_is_left_and_not_when_nothing_is(hand):
+    _full_hand(hand)
+    low = []
+    for left in range(hands.LIMIT, 0, -1):
+        low += [left] * hand.is_low
+        _run(hand, 1)
+    assert low == [*range(hands.LIMIT // 4, 0, -1)]
+    assert not hand.is_low
+
+
+def test_a_hand_that_holds_few_is_never_low(hand):
+    for _ in range(2):
+        _fill(hand, 1, hand.reach)
+        while hand.waiting:
+            assert not hand.is_low
+            _run(hand, 1)
+
+
+def test_what_was_claimed_early_comes_after_what_waits_and_nothing_is_said_of_either(hand, folder):
+    _full_hand(hand)
+    _run(hand, hands.LIMIT - 3)
+    left, more = list(hand.waiting), [_claim(pk) for pk in range(100, 100 + hand.room)]
+    hand.turn(more, (), 0.0, hand.room)
+    assert [*hand.waiting] == [*left, *more]
+    assert not hand.ended
+    assert not _journal(folder).begun
+    assert hand.reach == hands.LIMIT
+
+
+def test_when_too_few_were_there_to_claim_early_it_is_not_asked_for_again(hand):
+    _full_hand(hand)
+    _run(hand, hands.LIMIT - 3)
+    hand.turn([_claim(100)], (), 0.0, hand.room)
+    assert len(hand.waiting) == 4
+    assert not hand.is_low
+    assert hand.reach == 1
+
+
+def test_of_several_that_wait_it_is_said_who_begins_though_none_was_claimed_early(hand, folder):
+    _full_hand(hand)
+    _run(hand, hands.LIMIT - 3)
+    hand.turn([], (), 0.0, hand.room)
+    first, second, _ = hand.waiting
+    hand.begin(hand.next())
+    assert [_journal(folder).has_begun(held, among=3) for held in (first, second)] == [True, False]
+
+
+# --- what is said of them
 
 
 def test_one_job_at_a_time_is_not_written_down(hand, folder):
     (held,) = _fill(hand, 1, 1)
     assert hand.begin(held)
-    assert os.path.getsize(locks.of_hand(folder, 1)) == 0
-    assert Journal(folder, 1).has_begun(held, among=1)
-
-
-def test_of_several_of_which_nothing_is_said_none_has_begun(folder):
-    assert not Journal(folder, 1).has_begun(_claim(1), among=2)
+    hand.end(_ended(held))
+    assert not os.path.exists(locks.of_hand(folder, 1))
+    assert _journal(folder).has_begun(held, among=1)
 
 
 def test_what_is_said_is_forgotten_once_it_is_stored(hand, folder):
@@ -154,7 +208,7 @@ def test_what_is_said_is_forgotten_once_it_is_stored(hand, folder):
     hand.begin(first)
     hand.waiting.clear()
     _fill(hand, 3, 1)
-    assert os.path.getsize(locks.of_hand(folder, 1)) == 0
+    assert not _journal(folder).begun
 
 
 def test_a_job_put_back_and_claimed_again_is_not_taken_for_begun(hand, folder):
@@ -162,58 +216,32 @@ def test_a_job_put_back_and_claimed_again_is_not_taken_for_begun(hand, folder):
     first, second = _fill(hand, 1, 2)
     hand.begin(first)
     hand.clear()
-    assert Journal(folder, 1).has_begun(first, among=1)
-    assert not Journal(folder, 1).has_begun(second, among=1)
+    assert _journal(folder).has_begun(first, among=1)
+    assert not _journal(folder).has_begun(second, among=1)
 
 
-def test_a_line_that_was_cut_off_says_nothing_and_spoils_no_other(hand, folder, monkeypatch):
-    first, second, third = _fill(hand, 1, 3)
-    hand.begin(first)
-    hand.end(_ended(first))
-    hand.begin(second)
-    whole = os.path.getsize(locks.of_hand(folder, 1))
-    hand.note()
-    os.truncate(locks.of_hand(folder, 1), whole + 20)
-    hand.begin(third)
-    journal = Journal(folder, 1)
-    assert [journal.has_begun(held, among=3) for held in (first, second, third)] == [True, True, True]
-    assert journal.end_of(first) is None
-
-
-def test_every_end_is_said_once_even_when_the_next_command_cannot_be_started(hand, folder):
+def test_every_end_is_said(hand, folder):
     first, second, third = _fill(hand, 1, 3)
     for held in (first, second):
         hand.begin(held)
         hand.end(_ended(held))
     hand.begin(third)
-    hand.note()
-    size = os.path.getsize(locks.of_hand(folder, 1))
-    hand.note()
-    assert os.path.getsize(locks.of_hand(folder, 1)) == size
-    journal = Journal(folder, 1)
-    assert [journal.end_of(held) for held in (first, second)] == hand.ended
+    assert [_journal(folder).end_of(held) for held in (first, second, third)] == [*hand.ended, None]
 
 
 def test_a_full_disk_is_told_to_who_wants_to_begin(hand, monkeypatch):
-    def full(fd, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     first, _ = _fill(hand, 1, 2)
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "write", full_disk)
     assert not hand.begin(first)
 
 
 def test_an_end_that_cannot_be_written_down_is_stored_before_the_next_command(hand, monkeypatch):
-    def full(fd, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     first, second, _ = _fill(hand, 1, 3)
     for held in (first, second):
         assert hand.next() == held
         hand.begin(held)
         if held == second:
-            monkeypatch.setattr(os, "write", full)
-            hand.note()
+            monkeypatch.setattr(journal.Writer, "end", lambda *_: False)
         hand.end(_ended(held))
     assert hand.next() is None
 
@@ -231,7 +259,6 @@ def loop(tmp_path):
     yield made, ours
     for end in (ours, theirs, made.alarm, made.alarm_end):
         end.close()
-    os.close(made.hand.journal)
     models.disconnect()
 
 
@@ -257,6 +284,54 @@ def test_a_job_that_waits_behind_another_can_be_cancelled(loop):
     ]
 
 
+@pytest.fixture
+def low(loop) -> Loop:
+    """It has run six of eight jobs, and more wait to be claimed."""
+    made, _ = loop
+    jobs.enqueue_many({"command": "true"} for _ in range(20))
+    made.hand.reach = 8
+    claims, _ = jobs.turn("w1", "here", reach=8)
+    made.hand.turn(claims, ())
+    made.hand.reach = 8
+    _run(made.hand, 6)
+    return made
+
+
+def _states(of: list[Claim]) -> list[str]:
+    return [Job.get_by_id(held.pk).state for held in of]
+
+
+def test_a_hand_that_is_low_is_filled_before_it_is_empty(low):
+    ran, left = [run.held for run in low.hand.ended], list(low.hand.waiting)
+    assert low._next() == left[0]
+    assert _states(ran) == ["completed"] * 6
+    assert len(low.hand.waiting) == 7
+    assert _states(list(low.hand.waiting)) == ["processing"] * 7
+
+
+def test_while_another_writes_what_is_held_is_run_and_nobody_waits(low, tmp_path, monkeypatch):
+    def waits(*_):
+        raise AssertionError("it waits for the lock")
+
+    monkeypatch.setattr(models.db.obj, "patiently", waits)
+    ran, left = [run.held for run in low.hand.ended], list(low.hand.waiting)
+    writer = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    assert [low._next(), low._next()] == left
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert _states(ran) == ["processing"] * 6
+    monkeypatch.undo()
+    low._next()
+    assert _states(ran) == ["completed"] * 6
+
+
+def test_a_worker_that_leaves_claims_nothing_early(low):
+    low.leaving = True
+    assert low._next() is None
+    assert Job.select().where(Job.state == "processing").count() == 0
+
+
 def test_on_a_full_disk_nothing_is_held_beside_what_runs(loop, monkeypatch):
     made, _ = loop
     first, second, third = _held(made, 3)
@@ -275,19 +350,7 @@ def test_on_a_full_disk_the_last_of_several_is_known_to_have_begun(loop, monkeyp
     made._turn()
     monkeypatch.setattr(made.hand, "begin", lambda held: False)
     made._execute(made.hand.next())
-    assert Journal(models.run_folder(), 1).has_begun(second, among=1)
-
-
-def test_what_was_prepared_for_a_job_is_not_used_once_its_settings_are_others(loop):
-    """It was given back meanwhile and claimed anew, under the same number."""
-    made, _ = loop
-    _, waiting = _held(made, 2)
-    made._meanwhile()
-    order = made.prepared[1]
-    assert made._order(waiting._replace(started_at=7)) is order
-    made._meanwhile()
-    again = waiting._replace(settings='{"job_timeout_sec": 5}')
-    assert (made._order(again).timeout_s, order.timeout_s) == (5, None)
+    assert _journal(models.run_folder()).has_begun(second, among=1)
 
 
 # --- real processes

@@ -35,6 +35,18 @@ def test_start_returns_the_ids_of_so_many_separate_processes(queue):
     assert len(pids | {os.getpid(), queue.supervisor_pid()}) == 5
 
 
+def test_a_job_reads_nothing_whatever_its_supervisor_was_started_with(queue):
+    job_id = queue.add("cat")
+    words = [sys.executable, "-m", "workers", "--count", "1", "--db", str(queue.path)]
+    with subprocess.Popen(words, cwd=models.ROOT, stdin=subprocess.PIPE) as supervisor:
+        assert supervisor.stdin is not None
+        supervisor.stdin.write(b"what somebody typed\n")
+        supervisor.stdin.flush()
+        job = queue.wait_for(job_id, "completed", "failed")
+        supervisor.terminate()
+    assert (job.state, queue.printed(job_id)) == ("completed", "")
+
+
 def test_start_adds_to_the_workers_that_live(queue):
     queue.start(1)
     workers.start(1)

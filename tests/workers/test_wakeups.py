@@ -18,7 +18,7 @@ def worker(tmp_path):
     """A real worker process and its channel; it waits for work."""
     models.connect(str(tmp_path / "queue.db"))
     row = Worker.get_by_id(Worker.insert(host="here", created_at=0).execute())
-    child = birth.fork(row, models.run_folder(), "here")
+    child = birth.fork(row, models.run_folder(), "here", birth.terms())
     child.channel.setblocking(True)
     child.channel.settimeout(10)
     assert heard(child.channel) == "idle"

@@ -1,0 +1,175 @@
+"""What a worker says of the runs it holds is known after its death, whatever instant that came at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import models
+from engine.jobs import Claim, Ended, Ending
+from engine.output import Output
+from tests.support import wait_until
+from tests.workers.test_hand import full_disk
+from workers import journal
+from workers.journal import Journal, Writer
+
+EVERY_BYTE = bytes(range(256))
+ENDING = Ending(-9, "killed by SIGKILL", 3, 1, 2, 4096, Output(EVERY_BYTE, 300, 64), Output(b"\n\0", 2, None))
+
+
+@pytest.fixture
+def path(tmp_path) -> str:
+    return str(tmp_path / "w1.hand")
+
+
+def _claim(pk: int, run: int = 1) -> Claim:
+    return Claim(pk, f"j{pk}", run, 0, 0, 3, None, None, None, "true", "w1", "here", 1000 + pk)
+
+
+def _ended(held: Claim) -> Ended:
+    return Ended(held._replace(started_at=2000 + held.pk), "failed", ENDING)
+
+
+def test_it_says_who_has_begun_and_how_it_ended(path):
+    first, second, third = map(_claim, range(3))
+    writer = Writer(path)
+    assert writer.begin(first)
+    assert writer.end(_ended(first))
+    assert writer.begin(second)
+    found = Journal(path)
+    assert [found.has_begun(held, among=3) for held in (first, second, third)] == [True, True, False]
+    assert [found.end_of(held) for held in (first, second, third)] == [_ended(first), None, None]
+
+
+def test_an_end_is_that_of_its_run_alone(path):
+    writer = Writer(path)
+    writer.begin(_claim(1, run=4))
+    writer.end(_ended(_claim(1, run=4)))
+    assert Journal(path).end_of(_claim(1, run=5)) is None
+    assert not Journal(path).has_begun(_claim(1, run=5), among=1)
+
+
+def test_of_several_of_which_nothing_is_said_none_has_begun(path):
+    assert not Journal(path).has_begun(_claim(1), among=2)
+
+
+def test_who_held_one_and_said_nothing_has_begun_it(path):
+    assert Journal(path).has_begun(_claim(1), among=1)
+
+
+def test_what_is_forgotten_is_gone_and_the_next_begins_anew(path):
+    writer = Writer(path)
+    for held in (first := _claim(1), second := _claim(2)):
+        writer.begin(held)
+        writer.end(_ended(held))
+    writer.forget()
+    assert not Journal(path).begun
+    writer.begin(third := _claim(3))
+    found = Journal(path)
+    assert [found.has_begun(held, among=3) for held in (first, second, third)] == [False, False, True]
+
+
+def test_a_worker_that_takes_the_number_of_another_finds_nothing_of_it(path):
+    Writer(path).begin(_claim(1))
+    writer = Writer(path)
+    writer.begin(_claim(2))
+    assert Journal(path).begun == {(2, 1)}
+
+
+def test_what_has_no_room_is_refused_and_spoils_nothing(path):
+    writer = Writer(path)
+    runs = [_ended(_claim(pk)) for pk in range(journal.SIZE // 256)]
+    said = [writer.end(run) for run in runs]
+    fitted = said.index(False)
+    assert not any(said[fitted:])
+    found = Journal(path)
+    assert [found.end_of(run.held) for run in runs] == [*runs[:fitted], *[None] * (len(runs) - fitted)]
+    writer.forget()
+    assert writer.end(runs[-1])
+
+
+def test_on_a_full_disk_nothing_can_be_said_until_there_is_room(path, monkeypatch):
+    writer = Writer(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full_disk)
+        assert not writer.begin(_claim(1))
+    assert writer.begin(_claim(1))
+
+
+def test_a_file_that_is_too_short_for_it_is_not_used(path, monkeypatch):
+    """To store beyond the end of a file would kill the process."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:100]))
+    assert not Writer(path).begin(_claim(1))
+
+
+def _said(path: str) -> tuple[int, list[tuple[int, int]]]:
+    """Three records, and how many bytes they are."""
+    writer = Writer(path)
+    for pk in (1, 2, 3):
+        writer.begin(_claim(pk, run=pk))
+    return writer._used, [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_record_that_was_cut_off_says_nothing_and_spoils_none_before_it(path):
+    used, said = _said(path)
+    for length in range(used):
+        os.truncate(path, length)
+        with open(path, "rb") as file:
+            data = file.read()
+        with open(path, "wb") as file:
+            file.write(data.ljust(journal.SIZE, b"\xff"))
+        begun = Journal(path).begun
+        assert begun == set(said[: len(begun)])
+        assert len(begun) < len(said)
+        _said(path)
+
+
+def test_what_a_power_failure_left_is_not_believed(path):
+    """Any byte may be another one then."""
+    used, said = _said(path)
+    with open(path, "rb") as file:
+        whole = file.read()
+    for place in range(used):
+        spoiled = bytearray(whole)
+        spoiled[place] ^= 0xFF
+        with open(path, "wb") as file:
+            file.write(spoiled)
+        begun = Journal(path).begun
+        assert begun == set(said[: len(begun)])
+        assert len(begun) < len(said)
+
+
+_WRITE_FOR_EVER = """
+import sys
+from tests.workers.test_journal import _claim, _ended
+from workers.journal import Writer
+
+writer, pk = Writer(sys.argv[1]), 0
+print("begun", flush=True)
+while True:
+    writer.forget()
+    for _ in range(20):
+        pk += 1
+        writer.begin(_claim(pk))
+        writer.end(_ended(_claim(pk)))
+"""
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_killed_at_any_instant_it_says_nothing_that_is_not_so(path, number):
+    words = [sys.executable, "-c", _WRITE_FOR_EVER, path]
+    with subprocess.Popen(words, cwd=models.ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        wait_until(lambda: len(Journal(path).begun) > number)
+        process.kill()
+    found = Journal(path)
+    begun = sorted(pk for pk, _ in found.begun)
+    assert begun == list(range(min(begun, default=0), max(begun, default=-1) + 1))
+    ended = [pk for pk in begun if found.end_of(_claim(pk))]
+    assert ended in (begun, begun[:-1])
+    assert all(found.end_of(_claim(pk)) == _ended(_claim(pk)) for pk in ended)
