@@ -30,21 +30,25 @@ def run(sizes: Sizes) -> list[Figure]:
 def _idle(sizes: Sizes) -> list[Figure]:
     with place.queue() as queue:
         queue.start_workers(sizes.workers)
-        completed = queue.completed()
-        queue.fill(sizes.workers * 20)  # each has worked: what is loaded with the first job is counted
-        queue.wait_completed(completed + sizes.workers * 20)
         time.sleep(SETTLE_S)
         supervisor, *workers = pids = processes.family(queue.supervisor_pid())
+        figures = [_together(f"supervisor and {sizes.workers} workers that wait for their first job", pids)]
+        completed = queue.completed()
+        queue.fill(sizes.workers * 20)
+        queue.wait_completed(completed + sizes.workers * 20)
+        time.sleep(SETTLE_S)
         return [
-            Figure("private memory of a worker", list(map(processes.private_mb, workers)), "MB", at_most=8),
-            Figure("private memory of the supervisor", [processes.private_mb(supervisor)], "MB"),
+            *figures,
+            _together(f"supervisor and {sizes.workers} workers that wait, each has worked", pids),
             Figure(
-                f"supervisor and {sizes.workers} workers together",
-                [sum(map(processes.proportional_mb, pids))],
-                "MB",
-                at_most=60,
+                "private memory of a worker that has worked", list(map(processes.private_mb, workers)), "MB", at_most=8
             ),
+            Figure("private memory of the supervisor", [processes.private_mb(supervisor)], "MB"),
         ]
+
+
+def _together(name: str, pids: list[int]) -> Figure:
+    return Figure(name, [sum(map(processes.proportional_mb, pids))], "MB", at_most=60)
 
 
 def _printing(sizes: Sizes) -> list[Figure]:
