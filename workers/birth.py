@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
@@ -62,21 +62,20 @@ def terms() -> Terms:
     return Terms(models.instance(), config.get("durability") == "full")
 
 
-def fork_all(workers: Sequence[Worker], folder: str, host: str, told: Terms) -> tuple[list[Child], dict[Worker, str]]:
-    """Fork the processes of these workers; those that could not be, and why, in words.
+def each_forked(
+    workers: Sequence[Worker], folder: str, host: str, told: Terms
+) -> Iterator[tuple[Worker, Child | None, str]]:
+    """Fork the processes of these workers; for each what it became, or None and why it could not be, in words.
 
     One right after the other: a page of memory that this process changes between two forks they do not share.
     """
-    born: list[Child] = []
-    unborn: dict[Worker, str] = {}
     for worker in workers:
         try:
-            born.append(fork(worker, folder, host, told))
+            yield worker, fork(worker, folder, host, told), ""
         except OSError as error:
-            unborn[worker] = f"the system makes no process: {error.strerror}"
+            yield worker, None, f"the system makes no process: {error.strerror}"
         except Taken as error:
-            unborn[worker] = str(error)
-    return born, unborn
+            yield worker, None, str(error)
 
 
 def fork(worker: Worker, folder: str, host: str, told: Terms) -> Child:

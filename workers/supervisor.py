@@ -234,17 +234,21 @@ class Supervision:
         told = birth.terms()
         now = models.now_ms()
         Worker.update(started_at=now, host=self.host).where(Worker.pk.in_(newborn)).execute()
-        born, unborn = birth.fork_all(newborn, self.folder, self.host, told)
-        self.children |= {child.pid: child for child in born}
+        born: list[Child] = []
+        unborn: list[Worker] = []
+        for worker, child, why in birth.each_forked(newborn, self.folder, self.host, told):
+            if child is not None:
+                self.children[child.pid] = child
+                born.append(child)
+            else:
+                self._log(f"{worker.id} cannot be started, {why}; trying again")
+                unborn.append(worker)
+                self._look_again()
         with db.transaction():
             for child in born:
+                self._log(f"started {child.id}, pid {child.pid}")
                 Worker.update(pid=child.pid).where(Worker.pk == child.pk).execute()
-            Worker.update(started_at=None, start_after=now + 1000).where(Worker.pk.in_([*unborn])).execute()
-        for child in born:
-            self._log(f"started {child.id}, pid {child.pid}")
-        for worker, why in unborn.items():
-            self._log(f"{worker.id} cannot be started, {why}; trying again")
-            self._look_again()
+            Worker.update(started_at=None, start_after=now + 1000).where(Worker.pk.in_(unborn)).execute()
 
     # --- talking
 
