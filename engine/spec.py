@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -42,7 +43,7 @@ class Field(NamedTuple):
 def parse_json(text: str | bytes) -> dict[str, Any]:
     """The object in `text`. Raises InvalidInput with line and column when it is not a JSON object."""
     try:
-        payload = _JSON.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
+        payload = _JSON.decode(text) if isinstance(text, str) else json.loads(text, **_HOOKS)
     except json.JSONDecodeError as error:
         raise InvalidInput(
             f"Not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
@@ -96,8 +97,7 @@ def mistakes(payload: dict[str, Any], now: int) -> list[InvalidInput]:
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     payload = dict(pairs)
     if len(payload) < len(pairs):
-        seen: set[str] = set()
-        twin = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        twin = next(name for name, number in Counter(name for name, _ in pairs).items() if number > 1)
         raise InvalidInput(f"{twin[:64]!r} is given twice; give it once.")
     return payload
 
@@ -106,7 +106,8 @@ def _no_constant(name: str) -> None:
     raise InvalidInput(f"Not valid JSON: {name} is not a number that can be stored.")
 
 
-_JSON = json.JSONDecoder(object_pairs_hook=_no_twins, parse_constant=_no_constant)
+_HOOKS: Any = {"object_pairs_hook": _no_twins, "parse_constant": _no_constant}
+_JSON = json.JSONDecoder(**_HOOKS)  # json.loads would make one for every line of a file
 
 
 def _unknown(name: str) -> InvalidInput:

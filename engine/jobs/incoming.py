@@ -71,7 +71,7 @@ def payload_of(job: Job) -> dict[str, Any]:
 
 
 def _insert_all(rows: list[dict[str, Any]]) -> None:
-    """A value that is bound costs a tenth of what its row does: columns that none of the rows sets are left out."""
+    """Columns that none of the rows sets are left out: to bind nothing to them would take an eighth of the time."""
     used = set[str]().union(*rows)
     also = [name for name in _OPTIONAL if name in used]
     empty = dict.fromkeys(also)

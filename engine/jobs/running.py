@@ -225,7 +225,7 @@ def _ending(run: Ended) -> dict[str, Any]:
 
 
 def _end_together(rows: list[dict[str, Any]]) -> bool:
-    """Inside a transaction: end these runs; False, and nothing is done, when one of the jobs is no longer held by its."""
+    """Inside a transaction: end these runs. False, and nothing is done, when a job is no longer held by the run."""
     db.execute_sql("SAVEPOINT ends")
     if db.execute_many(dialect.END, rows) != len(rows):
         db.execute_sql("ROLLBACK TO ends")
