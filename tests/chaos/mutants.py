@@ -162,7 +162,7 @@ def _no_last_look(patch: Patch) -> None:
 
 
 def _last_look_that_must_see(patch: Patch) -> None:
-    patch(control, "may_anyone_be_wanted", control.is_anyone_wanted)
+    patch(control, "may_anyone_be_wanted", lambda: control.is_anyone_wanted())
 
 
 def _a_wake_up_in_vain_is_not_answered(patch: Patch) -> None:

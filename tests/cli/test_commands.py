@@ -224,7 +224,7 @@ def test_an_import_that_stops_midway_says_how_far_it_came(queuectl):
     assert done.returncode == 1
     assert done.stderr.startswith("There is a job n2100 already;")
     assert done.stderr.endswith("The first 1,000 of 2,500 jobs are stored.\n")
-    assert queuectl.json("status")["jobs"]["pending"] == 2001
+    assert queuectl.json("status")["jobs"]["pending"] == 1001
 
 
 def test_an_import_whose_reader_leaves_says_how_far_it_came(queuectl, tmp_path):
