@@ -28,6 +28,23 @@ def test_json_is_an_object_an_array_or_an_object_a_line(text, places):
     assert [place for place, _ in batch.read(text).jobs] == places
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"command": "a"}],[{"command": "b"}\n{"command": "c"}',
+        '{"command": "a"},{"command": "b"}\n{"command": "c"}',
+        '{"command": "a"}\n{"command": "b\nc"}\n{}],[{}',
+        '{"command": "a"}\n{"command": "b", "tags": [["x"\n"y"]]}\n{"command": "c"}],[{"command": "d"}',
+        '{"command": "a"}\n{"command": "b", "env": {"A": [[1\n2]]}}\n{"command": "c"}],[{"command": "d"}',
+        '{"command": "a"}\n{"command": "b"}]], "lines": [[{"command": "c"}',
+        '{"command": "a"}\n[{"command": "b"}]',
+    ],
+)
+def test_lines_that_are_objects_only_together_are_not_taken_for_any(text):
+    """All lines are read at once, each as an array of its own."""
+    assert all_mistakes(text)
+
+
 def test_plain_lines_are_commands_without_the_empty_ones_and_the_remarks():
     found = batch.read('echo a\r\n\n  # a remark\n{"command": "x"}\n  echo b', "lines")
     assert found.jobs == [
