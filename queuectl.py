@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from engine.batch import Entry
 
 VERSION = "0.1.0"
-_PORTION, _LARGE_PORTION = 1000, 8000  # jobs of a file that are stored at once
+_PORTION, _LARGE_PORTION = 1000, 16_000  # jobs of a file that are stored at once
 _COMPLETE = "_QUEUECTL_COMPLETE"
 
 
