@@ -16,7 +16,7 @@ from pathlib import Path
 
 import models
 from benchmarks import place
-from engine import config
+from engine import config, health
 
 DAY_MS = 24 * 3600 * 1000
 OLD_DAYS = 30  # three tenths of the finished jobs ended earlier than this
@@ -95,11 +95,10 @@ def _make(path: Path, finished: int, waiting: int) -> None:
         database.execute("BEGIN")
         database.execute(_WAITING, given | {"first": first, "last": last})
         database.execute("COMMIT")
-    database.execute(
-        "INSERT INTO counter (queue, state, shard, n) SELECT queue, state, 0, count(*) FROM job GROUP BY queue, state"
-    )
-    database.execute("PRAGMA journal_mode = WAL")
     database.close()
+    models.connect(str(path))
+    health.mend()  # counts what was not stored as the queue stores it, and goes back to WAL
+    models.disconnect()
 
 
 def _batches(start: int, end: int) -> Iterator[tuple[int, int]]:

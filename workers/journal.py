@@ -1,8 +1,8 @@
 """What a worker says of the runs it holds, in a file that outlives it: which have begun, and how they ended.
 
 The file is mapped into memory: to say something is to store a few bytes there, which the kernel keeps when the process
-is killed, at whatever instant. Nothing waits for the disk. A record is its length, a checksum and marshalled values; the
-length is stored last, and makes the record count.
+is killed, at whatever instant. Nothing waits for the disk. A record is a head, of its length and a checksum, and marshalled
+values; the head is stored last, and makes the record count.
 """
 
 from __future__ import annotations
