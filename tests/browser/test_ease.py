@@ -139,6 +139,20 @@ def test_the_palette_is_a_combobox(site, live_tab, press):
     expect(live_tab.page.locator("#find")).to_be_focused()
 
 
+def test_the_palette_obeys_an_arrow_the_moment_its_results_stand_there(live_tab):
+    live_tab.open("/")
+    live_tab.page.evaluate(
+        """() => new MutationObserver((changes, observer) => {
+            if (!document.querySelector("#palette [role=option]")) return;
+            observer.disconnect();
+            document.querySelector("#palette-field").dispatchEvent(
+                new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true, cancelable: true }));
+        }).observe(document.querySelector("#palette"), { childList: true, subtree: true })"""
+    )
+    live_tab.press("Find or do")
+    expect(live_tab.page.get_by_role("option").nth(1)).to_have_attribute("aria-selected", "true")
+
+
 def test_an_action_of_the_palette_asks_first(site, live_tab, press):
     site.add("echo hi", id="one")
     Job.update(state="dead", finished_at=1).execute()
