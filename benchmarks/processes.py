@@ -14,12 +14,12 @@ def family(pid: int) -> list[int]:
 
 def cpu_s(pid: int) -> float:
     """Seconds the process has been on a core."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return sum(int(Path(thread, "schedstat").read_text().split()[0]) for thread in _threads(pid)) / 1e9
 
 
 def wakeups(pid: int) -> int:
-    """How often it has gone to sleep by itself, and so was woken."""
-    return _field(Path(f"/proc/{pid}/status"), "voluntary_ctxt_switches")
+    """How often its threads have gone to sleep by themselves, and so were woken."""
+    return sum(_field(Path(thread, "status"), "voluntary_ctxt_switches") for thread in _threads(pid))
 
 
 def private_mb(pid: int) -> float:
@@ -46,6 +46,10 @@ def peak_mb(pid: int) -> float:
 def written_bytes(pid: int) -> int:
     """What it has sent to the disk; that of children that have ended is counted to their parent."""
     return _field(Path(f"/proc/{pid}/io"), "write_bytes")
+
+
+def _threads(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
 
 
 def _field(path: Path, name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import signal
@@ -9,16 +10,19 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
-from typing import NamedTuple
+from contextlib import ExitStack, closing, suppress
+from typing import NamedTuple, NoReturn
 
 import models
 from engine import config
+from engine.errors import Unavailable
 from models import Worker, db
 from workers import hand, locks, log, loop, tree
 from workers.hand import Hand
 from workers.loop import Loop
 
+TOGETHER = 16  # workers forked at once: this process has the descriptors of as many open
+REHEARSALS = 12  # after as many runs the interpreter has changed its code as far as it will
 INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3 to 9 that shell scripts use
 
 
@@ -51,52 +55,108 @@ class Child:
 
 
 class Terms(NamedTuple):
-    """What a worker is told of the database, so that it need not ask: what it does not touch it shares with the others."""
+    """What a worker is told, so that it need not ask: what it does not touch it shares with the others."""
 
+    folder: str  # of the locks
+    host: str
     instance: str
     is_full: bool  # each result is on the disk before the next job begins
 
 
-def terms() -> Terms:
+def terms(folder: str, host: str) -> Terms:
     """Those of the workers that are forked now."""
-    return Terms(models.instance(), config.get("durability") == "full")
+    return Terms(folder, host, models.instance(), config.get("durability") == "full")
 
 
-def each_forked(
-    workers: Sequence[Worker], folder: str, host: str, told: Terms
-) -> Iterator[tuple[Worker, Child | None, str]]:
+class Unborn(NamedTuple):
+    """A worker about to be forked. All it needs is made, so that little of the memory it will share changes any more."""
+
+    worker: Worker
+    told: Terms
+    loop: Loop
+    locks: tuple[int, int]
+    ours: socket.socket
+    its_own: ExitStack  # closes what is the worker's alone
+
+
+def each_forked(workers: Sequence[Worker], told: Terms) -> Iterator[tuple[Worker, Child | None, str]]:
     """Fork the processes of these workers; for each what it became, or None and why it could not be, in words.
 
-    One right after the other: a page of memory that this process changes between two forks they do not share.
+    The locks of each are held from before it exists. They have the handlers of signals that the caller has, but hear
+    of no child. No connection crosses the fork: the caller's is closed and opens again when it is next used.
     """
-    for worker in workers:
-        try:
-            yield worker, fork(worker, folder, host, told), ""
-        except OSError as error:
-            yield worker, None, f"the system makes no process: {error.strerror}"
-        except Taken as error:
-            yield worker, None, str(error)
+    for first in range(0, len(workers), TOGETHER):
+        unborn: list[Unborn] = []
+        for worker in workers[first : first + TOGETHER]:
+            try:
+                unborn.append(_prepare(worker, told))
+            except OSError as error:
+                yield worker, None, _in_vain(error)
+            except Taken as error:
+                yield worker, None, str(error)
+        models.disconnect()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        made = _fork(unborn)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        for one, (pid, why) in zip(unborn, made, strict=True):
+            one.its_own.close()
+            if pid:
+                yield one.worker, Child(one.worker, pid, one.ours), ""
+            else:
+                one.ours.close()
+                yield one.worker, None, why
 
 
-def fork(worker: Worker, folder: str, host: str, told: Terms) -> Child:
-    """Fork the process of this worker. Its locks are held from before it exists; no connection crosses the fork.
+def rehearse(folder: str, host: str) -> None:
+    """Run what a worker runs for each job, a few times, before workers share this memory.
 
-    The caller's connection is closed and opens again when it is next used. Raises OSError when the system makes
-    no process, Taken when a process that lives has one of the locks.
+    The interpreter writes into code that runs for the first times. Each worker would have its own copy of all that.
     """
+    if not tree.has_no_child():  # a run ends by ending every child that is left
+        return
+    with suppress(Unavailable, OSError):  # then the workers are a little larger
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs, closing(Loop("w0", host, models.instance(), theirs, Hand(folder, 0))) as loop:
+            loop.rehearse(REHEARSALS)
+
+
+def _prepare(worker: Worker, told: Terms) -> Unborn:
+    """Raises OSError when the system gives no descriptor, Taken when a process that lives has one of the locks."""
     with ExitStack() as opened:
-        held = [_take(path(folder, worker.pk), opened) for path in (locks.of_worker, locks.of_jobs)]
+        paths = (locks.of_worker(told.folder, worker.pk), locks.of_jobs(told.folder, worker.pk))
+        held = (_take(paths[0], opened), _take(paths[1], opened))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         opened.enter_context(theirs)
         with ExitStack() as unborn:
             unborn.enter_context(ours)
-            models.disconnect()
-            pid = os.fork()
-            if pid == 0:
-                _live(worker, folder, host, told, theirs, held)
+            its_hand = Hand(told.folder, worker.pk, 1 if told.is_full else hand.LIMIT)
+            its_loop = Loop(worker.id, told.host, told.instance, theirs, its_hand)
+            opened.callback(its_loop.close)
             unborn.pop_all()
-    ours.setblocking(False)
-    return Child(worker, pid, ours)
+        ours.setblocking(False)
+        return Unborn(worker, told, its_loop, held, ours, opened.pop_all())
+
+
+def _fork(unborn: Sequence[Unborn]) -> list[tuple[int, str]]:
+    """The process id of each, or 0 and why there is none.
+
+    One right after the other: a page of memory that this process changes between two forks they do not share.
+    """
+    made: list[tuple[int, str]] = []
+    for one in unborn:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            made.append((0, _in_vain(error)))
+            continue
+        if pid == 0:
+            _live(one)
+        made.append((pid, ""))
+    return made
+
+
+def _in_vain(error: OSError) -> str:
+    return f"the system makes no process: {error.strerror}"
 
 
 def _take(path: str, opened: ExitStack) -> int:
@@ -108,28 +168,45 @@ def _take(path: str, opened: ExitStack) -> int:
     return lock
 
 
-def _live(worker: Worker, folder: str, host: str, told: Terms, channel: socket.socket, held: list[int]) -> None:
-    """In the new process: drop all that is the supervisor's, work, and never return."""
-    code = 1
+def _live(one: Unborn) -> NoReturn:
+    """In the new process: drop all that is the supervisor's or another worker's, work, and never return.
+
+    It works in a second thread, to which the C library gives memory of its own. The first would take every little piece
+    from another page that was shared until then.
+    """
     try:
         os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
         signal.set_wakeup_fd(-1)
-        _close_all_but({0, 1, 2, channel.fileno(), *held})
+        _close_all_but({0, 1, 2, *one.loop.descriptors, *one.locks})
         _read_nothing()
-        _, jobs_lock = held
+        _, jobs_lock = one.locks
         fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit
         os.close(jobs_lock)
-        tree.adopt_orphans(f"queuectl-{worker.id}")
-        tree.shelter(locks.of_supervisor(folder))
-        _open(told.is_full)
-        limit = 1 if told.is_full else hand.LIMIT
-        Loop(worker.id, host, told.instance, channel, Hand(folder, worker.pk, limit)).run()
-        models.disconnect()
-        code = 0
+        tree.adopt_orphans(f"queuectl-{one.worker.id}")
+        tree.shelter(locks.of_supervisor(one.told.folder))
+        one.loop.heed_signals()
+        _thread.start_new_thread(_work, (one,))
+        while True:
+            signal.pause()
     except BaseException:
-        log.say(worker.id, f"fails: {traceback.format_exc()}")
+        _fail(one)
+
+
+def _work(one: Unborn) -> NoReturn:
+    try:
+        _open(one.told.is_full)
+        one.loop.run()
+        models.disconnect()
+        os._exit(0)
+    except BaseException:
+        _fail(one)
+
+
+def _fail(one: Unborn) -> NoReturn:
+    try:
+        log.say(one.worker.id, f"fails: {traceback.format_exc()}")
     finally:
-        os._exit(code)
+        os._exit(1)
 
 
 def _open(is_full: bool) -> None:

@@ -26,6 +26,7 @@ from workers.hand import Hand
 
 PATIENCE_S = 2.0  # for a lock; then a worker looks after its command and its supervisor before it tries again
 _MARK = tree.MARK.encode()
+_NO_JOB = Claim(0, "", 0, 0, 0, 0, 5_000, None, None, ":", "", "", 0)
 _MESSAGE = 128  # bytes; longer than any message
 
 
@@ -45,15 +46,26 @@ class Loop:
         self.trouble = log.Trouble(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.ears = [channel.fileno(), self.alarm.fileno()]
+        self.descriptors = (*self.ears, self.alarm_end.fileno())
         self.database = models.db.database
         self.instance = instance
         self.env = _inherited_env()
 
     def run(self) -> None:
         """Work until told to leave."""
-        self._heed_signals()
         while (held := self._next()) is not None:
             self._execute(held)
+
+    def rehearse(self, times: int) -> None:
+        """Run a command that does nothing, as for jobs; nothing is claimed, said or stored."""
+        for _ in range(times):
+            self._execute(_NO_JOB)
+            self.hand.clear()
+
+    def close(self) -> None:
+        """Close what only this process would use: it forked another that runs."""
+        self.alarm.close()
+        self.alarm_end.close()
 
     # --- jobs
 
@@ -236,13 +248,10 @@ class Loop:
         self.silence = socket.socketpair()
         os.dup2(self.silence[0].fileno(), self.channel.fileno(), inheritable=False)
 
-    def _heed_signals(self) -> None:
+    def heed_signals(self) -> None:
+        """Hear signals as messages, by the number that the system leaves on a descriptor. Called by the first thread."""
         for end in (self.alarm, self.alarm_end, self.channel):
             end.setblocking(False)
-        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1):
-            signal.signal(number, lambda *_: None)  # the wake-up descriptor carries the number
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.set_wakeup_fd(self.alarm_end.fileno(), warn_on_full_buffer=False)
 
     def _log(self, sentence: str) -> None:

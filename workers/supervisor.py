@@ -74,6 +74,7 @@ class Supervision:
         tree.adopt_orphans("queuectl-super")
         db.obj.patience_s = PATIENCE_S
         self._heed_signals()
+        birth.rehearse(self.folder, self.host)
         gc.collect()
         gc.freeze()  # what is here now is shared with the workers; do not touch it again
         self._log(f"began, database {db.database}")
@@ -231,12 +232,11 @@ class Supervision:
                 orphans.send(orphan, signal.SIGUSR1, self.folder)
 
     def _fork(self, newborn: list[Worker]) -> None:
-        told = birth.terms()
         now = models.now_ms()
         Worker.update(started_at=now, host=self.host).where(Worker.pk.in_(newborn)).execute()
         born: list[Child] = []
         unborn: list[Worker] = []
-        for worker, child, why in birth.each_forked(newborn, self.folder, self.host, told):
+        for worker, child, why in birth.each_forked(newborn, birth.terms(self.folder, self.host)):
             if child is not None:
                 self.children[child.pid] = child
                 born.append(child)
@@ -367,7 +367,7 @@ class Supervision:
         for end in (self.alarm, self.alarm_end):
             end.setblocking(False)
         signal.set_wakeup_fd(self.alarm_end.fileno(), warn_on_full_buffer=False)
-        for number in (*LEAVE_SIGNALS, signal.SIGCHLD):
+        for number in (*LEAVE_SIGNALS, signal.SIGCHLD, signal.SIGUSR1):  # the last for workers, who inherit this
             signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE_SIGNALS)

@@ -123,8 +123,11 @@ def descendants(pid: int) -> Iterator[int]:
 def _children(pid: int | None = None) -> list[int]:
     """The direct children of a process (None: this one), the dead not yet reaped included."""
     pid = pid or os.getpid()
-    with suppress(FileNotFoundError), open(f"{_PROC}/{pid}/task/{pid}/children") as listing:
-        return [int(child) for child in listing.read().split()]
+    threads = f"{_PROC}/{pid}/task"
+    if os.path.exists(f"{threads}/{pid}/children"):
+        with suppress(FileNotFoundError):
+            lists = [_read(f"{threads}/{thread}/children") for thread in os.listdir(threads)]
+            return [int(child) for each in lists for child in each.split()]
     import psutil  # only where the kernel lists no children
 
     with suppress(psutil.NoSuchProcess):

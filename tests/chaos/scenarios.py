@@ -296,7 +296,8 @@ def _within(limit_s: float, question: Callable[[], Any]) -> bool:
 def job_is_snatched(stage: Stage) -> None:
     """A worker is woken for a job that another took first. The scenario plays the supervisor."""
     row = Worker.get_by_id(Worker.insert(host="here", created_at=0).execute())
-    child = birth.fork(row, models.run_folder(), "here", birth.terms())
+    [(_, child, _)] = birth.each_forked([row], birth.terms(models.run_folder(), "here"))
+    assert child is not None
     try:
         child.channel.setblocking(True)
         child.channel.settimeout(_UNSEEN_S)

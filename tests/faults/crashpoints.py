@@ -238,7 +238,7 @@ POINTS = {
         SUPERVISOR, Call(AFTER, "workers.locks.forget"), "death", "kill", lost=1
     ),
     "burial: before the heir is started": Point(
-        SUPERVISOR, Call(BEFORE, "workers.birth.fork"), "death", "kill", lost=1, nth=2
+        SUPERVISOR, Call(BEFORE, "workers.birth.each_forked"), "death", "kill", lost=1, nth=2
     ),
     # --- a supervisor finds the workers of one that died
     "orphan: before it knows": Point(

@@ -200,8 +200,9 @@ def test_a_log_on_the_full_disk_ends_neither_supervisor_nor_worker(queue, disk, 
 
 
 def _has_waited(pid: int, times: int, seen: dict[int, int] = {}) -> bool:  # noqa: B006 - where each began
-    """Whether the process has gone to sleep so many times since it was first asked about."""
-    switches = psutil.Process(pid).num_ctx_switches().voluntary
+    """Whether the process, any of its threads, has gone to sleep so many times since it was first asked about."""
+    threads = [psutil.Process(thread.id) for thread in psutil.Process(pid).threads()]
+    switches = sum(thread.num_ctx_switches().voluntary for thread in threads)
     return switches >= seen.setdefault(pid, switches) + times
 
 

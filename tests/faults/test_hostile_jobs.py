@@ -80,8 +80,9 @@ def test_a_job_that_closes_its_output_and_lives_on_is_waited_for_without_burning
 
 
 def _switches(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+    """How often its threads were switched to something else."""
+    stated = "".join(status.read_text() for status in Path(f"/proc/{pid}/task").glob("*/status"))
+    return sum(int(line.split()[1]) for line in stated.splitlines() if "ctxt_switches" in line)
 
 
 # --- processes that would stay

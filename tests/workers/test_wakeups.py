@@ -18,7 +18,8 @@ def worker(tmp_path):
     """A real worker process and its channel; it waits for work."""
     models.connect(str(tmp_path / "queue.db"))
     row = Worker.get_by_id(Worker.insert(host="here", created_at=0).execute())
-    child = birth.fork(row, models.run_folder(), "here", birth.terms())
+    [(_, child, _)] = birth.each_forked([row], birth.terms(models.run_folder(), "here"))
+    assert child is not None
     child.channel.setblocking(True)
     child.channel.settimeout(10)
     assert heard(child.channel) == "idle"
