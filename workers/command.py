@@ -5,6 +5,7 @@ When `run` returns, no process that the command started is alive (except what it
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import select
@@ -12,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from engine.jobs import Ending
@@ -84,7 +85,7 @@ class _Running:
         self.timeout_at = started + order.timeout_s if order.timeout_s else math.inf
         self.status = 0
         self.usage: Any = None
-        self.pid, out, err = _spawn(order)
+        self.pid, out, err, self.writing_ends = _spawn(order)
         self.streams = {out: Stream(out, order.output_bytes), err: Stream(err, order.output_bytes)}
         self.stdout, self.stderr = self.streams[out], self.streams[err]
         self.exit_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
@@ -96,22 +97,20 @@ class _Running:
         show: Callable[[Output, Output], None],
         linger: Callable[[], None],
     ) -> None:
-        poll = select.poll()
-        for fd in (*ears, *self.streams):
-            poll.register(fd, select.POLLIN)
-        if self.exit_fd is not None:
-            poll.register(self.exit_fd, select.POLLIN)
+        ends = () if self.exit_fd is None else (self.exit_fd,)
+        poll = _listening((*ears, *self.streams, *ends))
         while True:
             may_have_ended = self.exit_fd is None
-            for fd, event in poll.poll(self._patience_ms(show, linger)):
+            for fd, _ in poll.poll(self._patience_ms(show, linger)):
                 if fd in self.streams:
-                    self._take(fd, event, poll)
+                    self.streams[fd].read()
                 elif fd == self.exit_fd:
                     may_have_ended = True
                 else:
                     self._obey(hear())
             if may_have_ended and self._has_ended():
                 break
+        self._let_go()
         self._let_it_finish_printing()
         self._end_leftovers()
         for stream in self.streams.values():
@@ -138,10 +137,19 @@ class _Running:
         )
 
     def close(self) -> None:
+        self._let_go()
         for fd in self.streams:
             os.close(fd)
         if self.exit_fd is not None:
             os.close(self.exit_fd)
+
+    def _let_go(self) -> None:
+        """Close the ends of the pipes that the command writes to. Until it has ended they are kept open.
+
+        So this process wakes once for its end, not also for that of each stream.
+        """
+        while self.writing_ends:
+            os.close(self.writing_ends.pop())
 
     def _has_ended(self) -> bool:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
@@ -180,15 +188,6 @@ class _Running:
             for stream in self.streams.values():
                 stream.shown = stream.total
             show(self.stdout.output(), self.stderr.output())
-
-    def _take(self, fd: int, event: int, poll: select.poll) -> None:
-        stream = self.streams[fd]
-        if event == select.POLLHUP:  # the end, with nothing before it
-            stream.open = False
-        else:
-            stream.read()
-        if not stream.open:
-            poll.unregister(fd)
 
     def _obey(self, word: str | None) -> None:
         """Begin to stop the command; the first word is the outcome, a second one only hurries."""
@@ -247,8 +246,19 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _spawn(order: Order) -> tuple[int, int, int]:
-    """Start the shell in its own session, with the stdin of this process; its pid, where to read its stdout and stderr."""
+@lru_cache(maxsize=4)  # from one command to the next the numbers are mostly the same
+def _listening(fds: tuple[int, ...]) -> select.poll:
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return poll
+
+
+def _spawn(order: Order) -> tuple[int, int, int, list[int]]:
+    """Start the shell in its own session, with the stdin of this process.
+
+    Its pid, where to read its stdout and stderr, and the other ends of these two pipes.
+    """
     home = None
     if order.cwd is not None:
         home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
@@ -257,9 +267,11 @@ def _spawn(order: Order) -> tuple[int, int, int]:
         except OSError:
             os.close(home)
             raise
-    out, out_end = os.pipe()
-    err, err_end = os.pipe()
+    pipes: list[int] = []
     try:
+        pipes += os.pipe()
+        pipes += os.pipe()
+        out, out_end, err, err_end = pipes
         pid = os.posix_spawn(
             SHELL,
             [SHELL, "-c", order.command],
@@ -273,18 +285,16 @@ def _spawn(order: Order) -> tuple[int, int, int]:
             setsigdef=_ignored_signals(),  # a command inherits no deafness
         )
     except OSError:
-        os.close(out)
-        os.close(err)
+        for fd in pipes:
+            os.close(fd)
         raise
     finally:
-        os.close(out_end)
-        os.close(err_end)
         if home is not None:
             os.chdir(home)
             os.close(home)
-    os.set_blocking(out, False)
-    os.set_blocking(err, False)
-    return pid, out, err
+    fcntl.fcntl(out, fcntl.F_SETFL, os.O_NONBLOCK)
+    fcntl.fcntl(err, fcntl.F_SETFL, os.O_NONBLOCK)
+    return pid, out, err, [out_end, err_end]
 
 
 @cache
