@@ -114,8 +114,7 @@ class _Running:
         self._let_it_finish_printing()
         self._end_leftovers()
         for stream in self.streams.values():
-            if stream.open:
-                stream.read_all(time.monotonic() + LATE_OUTPUT_S)
+            stream.read_all(time.monotonic() + LATE_OUTPUT_S)
 
     def outcome(self) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status)
@@ -144,10 +143,7 @@ class _Running:
             os.close(self.exit_fd)
 
     def _let_go(self) -> None:
-        """Close the ends of the pipes that the command writes to. Until it has ended they are kept open.
-
-        So this process wakes once for its end, not also for that of each stream.
-        """
+        """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
         while self.writing_ends:
             os.close(self.writing_ends.pop())
 
@@ -255,10 +251,7 @@ def _listening(fds: tuple[int, ...]) -> select.poll:
 
 
 def _spawn(order: Order) -> tuple[int, int, int, list[int]]:
-    """Start the shell in its own session, with the stdin of this process.
-
-    Its pid, where to read its stdout and stderr, and the other ends of these two pipes.
-    """
+    """Start the shell in its own session, with this stdin. Its pid, where to read stdout and stderr, the other ends."""
     home = None
     if order.cwd is not None:
         home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
@@ -276,10 +269,7 @@ def _spawn(order: Order) -> tuple[int, int, int, list[int]]:
             SHELL,
             [SHELL, "-c", order.command],
             order.env,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, out_end, 1),
-                (os.POSIX_SPAWN_DUP2, err_end, 2),
-            ],
+            file_actions=[(os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)],
             setsid=True,
             setsigmask=[],
             setsigdef=_ignored_signals(),  # a command inherits no deafness

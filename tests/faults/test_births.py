@@ -55,6 +55,47 @@ def test_a_birth_that_fails_leaves_no_descriptor_open(queue, monkeypatch, fails)
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
+@pytest.fixture
+def rehearsed(tmp_path):
+    """Rehearses here, as a supervisor does before it forks; the pids of the commands that ran."""
+    models.connect(str(tmp_path / "queue.db"))
+    ran = []
+    spawn = os.posix_spawn
+
+    def rehearse() -> list[int]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "posix_spawn", lambda *words, **named: ran.append(spawn(*words, **named)) or ran[-1])
+            birth.rehearse(models.run_folder(), "here")
+        return ran
+
+    yield rehearse
+    models.disconnect()
+
+
+def test_a_rehearsal_leaves_no_trace(rehearsed):
+    opened, version = len(os.listdir("/proc/self/fd")), models.db.version()
+    assert len(rehearsed()) == birth.REHEARSALS
+    assert tree.has_no_child()
+    assert len(os.listdir("/proc/self/fd")) == opened
+    assert not [name for name in os.listdir(models.run_folder()) if name.startswith("w0")]
+    assert (models.Attempt.select().count(), models.db.version()) == (0, version)
+
+
+def test_whoever_has_a_child_does_not_rehearse_and_the_child_lives_on(rehearsed):
+    with subprocess.Popen(["sleep", "300"]) as child:
+        assert rehearsed() == []
+        assert child.poll() is None
+        child.kill()
+
+
+def test_a_rehearsal_that_fails_keeps_nobody_from_working(rehearsed, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(birth.socket, "socketpair", fail)
+    assert rehearsed() == []
+
+
 def test_a_supervisor_that_a_job_started_outlives_the_job(queue, tmp_path):
     """Its own supervisor is dead: the job's command finds none, starts one, and the worker ends what the job left."""
     gate = tmp_path / "gate"
