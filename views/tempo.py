@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-ALLOWED = 10.0  # polls a second that one process likes to answer
-SHORTEST_S, LONGEST_S = 2.0, 10.0
+ALLOWED = 7.0  # polls a second that one process likes to answer
+SHORTEST_S, LONGEST_S = 2.0, 15.0
 
 
 class Tempo:
