@@ -37,11 +37,12 @@ class Sizes(NamedTuple):
     requests: int = 30  # of each page, in a round
     workers: int = 2
     tabs: int = 200
-    settle: float = 12.0  # seconds that the tabs are open before
+    tab_rounds: int = 6
+    settle: float = 16.0  # seconds that the tabs are open before: as long as they may be asked to wait, and a little
     seconds: float = 8.0  # with the tabs, in a round
 
 
-QUICK = Sizes(many=50_000, few=5_000, rounds=1, requests=5, tabs=20, settle=1.0, seconds=2.0)
+QUICK = Sizes(many=50_000, few=5_000, rounds=1, requests=5, tabs=20, tab_rounds=1, settle=1.0, seconds=2.0)
 
 
 class Ask(NamedTuple):
@@ -142,7 +143,7 @@ def _tabs(database: Path, port: int, sizes: Sizes) -> list[Figure]:
             polls.append(float(tabs.communicate()[0]))
             return rate
 
-        samples = interleaved({"alone": drained, "watched": watched}, sizes.rounds)
+        samples = interleaved({"alone": drained, "watched": watched}, sizes.tab_rounds)
     return [
         Figure(f"{sizes.tabs} tabs: polls", polls, "/s"),
         Figure(f"{sizes.workers} workers drain, no tab", samples["alone"], "jobs/s"),
