@@ -20,8 +20,8 @@ TARGET = 0.90
 
 
 class Sizes(NamedTuple):
-    jobs: int = 4_000
-    rounds: int = 5
+    jobs: int = 1_000
+    rounds: int = 21  # short ones, for the machine is now slower and now faster for seconds
     workers: tuple[int, ...] = (1, 2, 4)
 
 
@@ -35,7 +35,7 @@ def run(sizes: Sizes) -> list[Figure]:
 def _with_workers(workers: int, sizes: Sizes) -> list[Figure]:
     with place.queue() as queue:
         queue.start_workers(workers)
-        ours(queue, sizes.jobs // 10)  # the first jobs pay for what is loaded late
+        ours(queue, QUICK.jobs)  # the first jobs pay for what is loaded late
         contestants = {
             "queuectl": partial(ours, queue, sizes.jobs),
             "xargs": partial(xargs, workers, sizes.jobs),

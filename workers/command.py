@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.jobs import Ending
@@ -26,6 +26,8 @@ SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
 LINGER_S = 0.02  # a command that runs longer than this keeps others waiting
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
 
+# All that can be, not only those that are ignored here: the C library asks twice about each that is not among them.
+_SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
 _WORDS = {126: "found, but not executable", 127: "command not found"}
 
 
@@ -272,7 +274,7 @@ def _spawn(order: Order) -> tuple[int, int, int, list[int]]:
             file_actions=[(os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)],
             setsid=True,
             setsigmask=[],
-            setsigdef=_ignored_signals(),  # a command inherits no deafness
+            setsigdef=_SIGNALS,  # a command inherits no deafness
         )
     except OSError:
         for fd in pipes:
@@ -285,12 +287,6 @@ def _spawn(order: Order) -> tuple[int, int, int, list[int]]:
     fcntl.fcntl(out, fcntl.F_SETFL, os.O_NONBLOCK)
     fcntl.fcntl(err, fcntl.F_SETFL, os.O_NONBLOCK)
     return pid, out, err, [out_end, err_end]
-
-
-@cache
-def _ignored_signals() -> list[int]:
-    """The signals that this process ignores, by its own wish or because it was started so."""
-    return [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN]
 
 
 def _not_started(order: Order, error: OSError) -> str:
