@@ -115,8 +115,8 @@ class _Running:
         self._let_go()
         self._let_it_finish_printing()
         self._end_leftovers()
-        for stream in self.streams.values():
-            stream.read_all(time.monotonic() + LATE_OUTPUT_S)
+        if self.stdout.open or self.stderr.open:
+            self._read_all(time.monotonic() + LATE_OUTPUT_S)
 
     def outcome(self) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status)
@@ -127,7 +127,7 @@ class _Running:
             word,
             Ending(
                 return_code=code,
-                error=self._error(word, code, stderr),
+                error=None if word == "success" else self._error(word, code, stderr),
                 duration_ms=int((time.monotonic() - self.started) * 1000),
                 user_ms=int(usage.ru_utime * 1000) if usage else None,
                 system_ms=int(usage.ru_stime * 1000) if usage else None,
@@ -204,15 +204,17 @@ class _Running:
     def _let_it_finish_printing(self) -> None:
         """Read to the end of both streams; when something still holds them open, for a moment more."""
         give_up_at = time.monotonic() + LATE_OUTPUT_S
-        for stream in self.streams.values():
-            stream.read_all(give_up_at)
-        while self.word is None and (still := [stream for stream in self.streams.values() if stream.open]):
+        self._read_all(give_up_at)
+        while self.word is None and (self.stdout.open or self.stderr.open):
             left = give_up_at - time.monotonic()
             if left <= 0:
                 return
-            select.select([stream.fd for stream in still], [], [], left)
-            for stream in still:
-                stream.read_all(give_up_at)
+            select.select([stream.fd for stream in self.streams.values() if stream.open], [], [], left)
+            self._read_all(give_up_at)
+
+    def _read_all(self, until: float) -> None:
+        self.stdout.read_all(until)
+        self.stderr.read_all(until)
 
     def _end_leftovers(self) -> None:
         try:
@@ -223,9 +225,7 @@ class _Running:
             os.killpg(self.pid, signal.SIGKILL)
         tree.end_children()
 
-    def _error(self, word: str, code: int, stderr: Output) -> str | None:
-        if word == "success":
-            return None
+    def _error(self, word: str, code: int, stderr: Output) -> str:
         if word == "timeout":
             return f"timed out after {self.order.timeout_s:g} s"
         if word != "failed":

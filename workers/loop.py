@@ -13,7 +13,6 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from functools import partial
 
 import models
 from engine import config, jobs
@@ -147,8 +146,7 @@ class Loop:
             if self.stopping:
                 outcome = Outcome("released", Ending(error="stopped before it began and given back"))
             else:
-                show = partial(self._show, held)
-                outcome = command.run(self._order(held), self.ears, self._hear, show, self._settle)
+                outcome = command.run(self._order(held), self.ears, self._hear, self._show, self._settle)
         finally:
             self.held = None
         self.hand.end(Ended(held, *outcome))
@@ -173,9 +171,11 @@ class Loop:
             output_bytes=settings["output_limit_kb"] * 1024,
         )
 
-    def _show(self, held: Claim, stdout: Output, stderr: Output) -> None:
+    def _show(self, stdout: Output, stderr: Output) -> None:
+        """Store what the running command has printed so far."""
+        assert self.held is not None, "nothing runs"
         try:
-            jobs.show_output(held, stdout, stderr)
+            jobs.show_output(self.held, stdout, stderr)
         except Unavailable as error:  # it is shown a second later, or at the end
             self.trouble.say(str(error))
         else:

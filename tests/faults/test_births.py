@@ -6,6 +6,7 @@ import errno
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ import models
 import workers
 from models import Worker
 from tests.support import wait_until
-from workers import birth, locks, tree
+from workers import birth, locks, loop, tree
 
 
 def test_a_worker_whose_lock_a_living_process_holds_is_not_started_until_it_is_free(queue):
@@ -31,12 +32,12 @@ def test_a_worker_whose_lock_a_living_process_holds_is_not_started_until_it_is_f
     wait_until(lambda: queue.workers("idle"))
 
 
-@pytest.mark.parametrize("fails", ["the first lock", "the second lock", "the channel", "the fork"])
+@pytest.mark.parametrize("fails", ["the first lock", "the second lock", "the channel", "the alarm", "the fork"])
 def test_a_birth_that_fails_leaves_no_descriptor_open(queue, monkeypatch, fails):
     def fail(*_):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    take = locks.take
+    take, pair = locks.take, socket.socketpair
     match fails:
         case "the first lock":
             monkeypatch.setattr(locks, "take", fail)
@@ -44,6 +45,8 @@ def test_a_birth_that_fails_leaves_no_descriptor_open(queue, monkeypatch, fails)
             monkeypatch.setattr(locks, "take", lambda path: fail() if "jobs" in path else take(path))
         case "the channel":
             monkeypatch.setattr(birth.socket, "socketpair", fail)
+        case "the alarm":
+            monkeypatch.setattr(loop.socket, "socketpair", lambda *family: fail() if not family else pair(*family))
         case "the fork":
             monkeypatch.setattr(birth.os, "fork", fail)
     row = Worker.get_by_id(Worker.insert(host="here", created_at=0, stopped_at=1).execute())
