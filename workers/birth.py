@@ -23,6 +23,7 @@ from workers.loop import Loop
 
 TOGETHER = 16  # workers forked at once: this process has the descriptors of as many open
 REHEARSALS = 12  # after as many runs the interpreter has changed its code as far as it will
+_LARGE = 100_000  # whoever asks for so many bytes has the C library tidy what is free: once here, not in each worker
 INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3 to 9 that shell scripts use
 
 
@@ -142,6 +143,7 @@ def _fork(unborn: Sequence[Unborn]) -> list[tuple[int, str]]:
 
     One right after the other: a page of memory that this process changes between two forks they do not share.
     """
+    bytearray(_LARGE)
     made: list[tuple[int, str]] = []
     for one in unborn:
         try:
