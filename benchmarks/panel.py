@@ -37,9 +37,9 @@ class Sizes(NamedTuple):
     requests: int = 30  # of each page, in a round
     workers: int = 2
     tabs: int = 200
-    tab_rounds: int = 6
+    tab_rounds: int = 5
     settle: float = 16.0  # seconds that the tabs are open before: as long as they may be asked to wait, and a little
-    seconds: float = 8.0  # with the tabs, in a round
+    seconds: float = 16.0  # with the tabs, in a round: the machine changes its speed for seconds
 
 
 QUICK = Sizes(many=50_000, few=5_000, rounds=1, requests=5, tabs=20, tab_rounds=1, settle=1.0, seconds=2.0)
