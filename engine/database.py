@@ -7,11 +7,11 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee
 from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
@@ -19,6 +19,7 @@ from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDataba
 from engine.errors import InvalidInput, Unavailable
 
 _NAME = re.compile(r":([a-z_]+)")  # of a parameter
+_SIZES = (8, 32)  # how many rows such statements take: each is compiled once, and kept
 
 
 class Sqlite(SqliteDatabase):
@@ -95,6 +96,18 @@ class Sqlite(SqliteDatabase):
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(_fail, met=error)
 
+    def execute_together(self, sql: str, rows: Sequence[Mapping[str, Any]], differ: tuple[str, ...]) -> int:
+        """The same for rows that are equal in all but `differ`, the first of which is never None: SQLite gets many at once."""
+        try:
+            changed = 0
+            for first in range(0, len(rows), _SIZES[-1]):
+                part = rows[first : first + _SIZES[-1]]
+                together = _together(sql, differ, next(size for size in _SIZES if size >= len(part)))
+                changed += self.connection().execute(together.sql, together.parameters(part)).rowcount
+            return changed
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            return self.patiently(_fail, met=error)
+
     def begin(self, lock_type: str | None = None) -> None:
         try:
             self.connection().execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
@@ -168,6 +181,45 @@ def _by_number(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, 
     """
     names = list(dict.fromkeys(_NAME.findall(sql)))
     return _NAME.sub(lambda found: f"?{names.index(found[1]) + 1}", sql), itemgetter(*names)
+
+
+class _Together(NamedTuple):
+    """A statement that does for up to `size` rows what another does for one."""
+
+    sql: str
+    size: int
+    shared: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    own: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        found = [*self.shared(rows[0])]
+        for row in rows:
+            found += self.own(row)
+        return found + [None] * (len(self.own(rows[0])) * (self.size - len(rows)))
+
+
+@cache
+def _together(sql: str, differ: tuple[str, ...], size: int) -> _Together:
+    """From `UPDATE … WHERE …` or `INSERT … VALUES (…) ON CONFLICT …`. A row of NULLs changes nothing.
+
+    To run a statement once more, and to hand a value over, costs as much as what this program's statements do.
+    """
+    names = dict.fromkeys(_NAME.findall(sql))
+    own = [name for name in differ if name in names]
+    shared = [name for name in names if name not in own]
+    place = {name: f"column{number}" for number, name in enumerate(own, 1)}  # as SQLite calls them
+    place |= {name: f"?{number}" for number, name in enumerate(shared, 1)}
+    numbers = iter(range(len(shared) + 1, len(shared) + 1 + len(own) * size))
+    rows = ", ".join("(" + ", ".join(f"?{next(numbers)}" for _ in own) + ")" for _ in range(size))
+    told = _NAME.sub(lambda found: place[found[1]], sql)
+    if "VALUES" in told:
+        begins, ends = told.index("VALUES ("), told.index(")\nON CONFLICT")
+        values = told[begins + len("VALUES (") : ends]
+        told = f"{told[:begins]}SELECT {values}\n  FROM (VALUES {rows}) WHERE column1 IS NOT NULL{told[ends + 1 :]}"
+    else:
+        changes, condition = told.rsplit(" WHERE ", 1)
+        told = f"{changes} FROM (VALUES {rows}) WHERE {condition}"
+    return _Together(told, size, itemgetter(*shared), itemgetter(*own))
 
 
 def _fail() -> None:

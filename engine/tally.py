@@ -19,7 +19,7 @@ HOUR_MS = 60 * MINUTE_MS
 COUNTED = ("success", "failed", "timeout", "cancelled", "lost")
 _MINUTES_KEPT_MS = 3 * HOUR_MS  # charts by the minute show the last hour, and look at the one before
 _HOURS_KEPT_MS = 400 * 24 * HOUR_MS
-_WORTH_MS = 1000  # whoever waits for a shorter command needs no forecast
+WORTH_MS = 1000  # whoever waits for a shorter command needs no forecast
 _REMEMBERED = 500  # histories looked at in one step
 
 Run = tuple[str, str, int]  # queue, outcome, duration in milliseconds
@@ -39,10 +39,9 @@ def count(runs: Iterable[Run], now: int) -> None:
 
 
 def remember(command: str, cwd: str | None, pk: int, run: int, duration_ms: int) -> None:
-    """Inside a transaction: this run of the command went well and took so long. What is short is not remembered."""
-    if duration_ms >= _WORTH_MS:
-        row = {"signature": signature(command, cwd), "ms": duration_ms, "pk": pk, "run": run}
-        db.execute_sql(dialect.REMEMBER, row)
+    """Inside a transaction: this run of the command went well and took so long, WORTH_MS at least."""
+    row = {"signature": signature(command, cwd), "ms": duration_ms, "pk": pk, "run": run}
+    db.execute_sql(dialect.REMEMBER, row)
 
 
 def signature(command: str, cwd: str | None) -> str:

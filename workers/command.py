@@ -17,17 +17,16 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.jobs import Ending
-from engine.output import Output
-from workers import tree
+from engine.output import EMPTY, Output
+from workers import shell, tree
 from workers.stream import Stream
 
-SHELL = "/bin/sh"
 SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
 LINGER_S = 0.02  # a command that runs longer than this keeps others waiting
+_LINGER_MS = int(LINGER_S * 1000)
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
 
-# All that can be, not only those that are ignored here: the C library asks twice about each that is not among them.
-_SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
+_pidfd_open = getattr(os, "pidfd_open", None)  # Linux has it
 _WORDS = {126: "found, but not executable", 127: "command not found"}
 
 
@@ -68,7 +67,8 @@ def run(
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
-        running.watch(ears, hear, show, linger)
+        if not running.ended_soon(ears):
+            running.watch(ears, hear, show, linger)
         return running.outcome()
     finally:
         running.close()
@@ -77,20 +77,32 @@ def run(
 class _Running:
     """A command between its start and its end."""
 
+    streams: tuple[Stream, ...] = ()  # stdout and stderr, once there is something to keep
+    word: str | None = None  # why it is being stopped
+    ended = False
+    status = 0
+    usage: Any = None
+
     def __init__(self, order: Order, started: float):
         self.order = order
         self.started = started
-        self.word: str | None = None  # why it is being stopped
-        self.kill_at = math.inf
-        self.show_at = started + SHOW_EVERY_S
-        self.linger_at = started + LINGER_S
-        self.timeout_at = started + order.timeout_s if order.timeout_s else math.inf
-        self.status = 0
-        self.usage: Any = None
-        self.pid, out, err, self.writing_ends = _spawn(order)
-        self.streams = {out: Stream(out, order.output_bytes), err: Stream(err, order.output_bytes)}
-        self.stdout, self.stderr = self.streams[out], self.streams[err]
-        self.exit_fd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+        self.pid, self.out, self.err, self.writing_ends = shell.start(order.command, order.env, order.cwd)
+        self.exit_fd = _pidfd_open(self.pid) if _pidfd_open else None
+
+    def ended_soon(self, ears: list[int]) -> bool:
+        """Whether nothing is left to do: it ended soon, printed nothing, left no process and nobody said a word.
+
+        As most commands do. Between two of them the processor's caches are another program's, and each line costs.
+        """
+        exit_fd, timeout_s = self.exit_fd, self.order.timeout_s
+        if exit_fd is None or (timeout_s and timeout_s < LINGER_S):
+            return False
+        poll = _listening((*ears, self.out, self.err, exit_fd))
+        if poll.poll(_LINGER_MS) != [(exit_fd, select.POLLIN)] or not self._has_ended() or not _is_childless():
+            return False
+        self._let_go()
+        *said, (_, _) = poll.poll(0)  # the last one says once more that it ended
+        return said == [(self.out, select.POLLHUP), (self.err, select.POLLHUP)]
 
     def watch(
         self,
@@ -99,61 +111,64 @@ class _Running:
         show: Callable[[Output, Output], None],
         linger: Callable[[], None],
     ) -> None:
+        self.kill_at = math.inf
+        self.show_at = self.started + SHOW_EVERY_S
+        self.linger_at = self.started + LINGER_S
+        self.timeout_at = self.started + self.order.timeout_s if self.order.timeout_s else math.inf
+        self.streams = (Stream(self.out, self.order.output_bytes), Stream(self.err, self.order.output_bytes))
+        for fd in (self.out, self.err):
+            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
         ends = () if self.exit_fd is None else (self.exit_fd,)
-        poll = _listening((*ears, *self.streams, *ends))
-        while True:
+        poll = _listening((*ears, self.out, self.err, *ends))
+        while not self.ended:
             may_have_ended = self.exit_fd is None
             for fd, _ in poll.poll(self._patience_ms(show, linger)):
-                if fd in self.streams:
-                    self.streams[fd].read()
+                if fd == self.out:
+                    self.streams[0].read()
+                elif fd == self.err:
+                    self.streams[1].read()
                 elif fd == self.exit_fd:
                     may_have_ended = True
                 else:
                     self._obey(hear())
-            if may_have_ended and self._has_ended():
-                break
+            if may_have_ended:
+                self._has_ended()
         self._let_go()
         self._let_it_finish_printing()
         self._end_leftovers()
-        if self.stdout.open or self.stderr.open:
+        if self._is_open():
             self._read_all(time.monotonic() + LATE_OUTPUT_S)
 
     def outcome(self) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status)
         word = self.word or ("success" if code == 0 else "failed")
-        stdout, stderr = self.stdout.output(), self.stderr.output()
-        usage = self.usage
+        stdout, stderr = (self.streams[0].output(), self.streams[1].output()) if self.streams else (EMPTY, EMPTY)
+        error = None if word == "success" else self._error(word, code, stderr)
+        took_ms = int((time.monotonic() - self.started) * 1000)
+        user_s, system_s, max_rss_kb = self.usage[:3]
         return Outcome(
-            word,
-            Ending(
-                return_code=code,
-                error=None if word == "success" else self._error(word, code, stderr),
-                duration_ms=int((time.monotonic() - self.started) * 1000),
-                user_ms=int(usage.ru_utime * 1000) if usage else None,
-                system_ms=int(usage.ru_stime * 1000) if usage else None,
-                max_rss_kb=usage.ru_maxrss if usage else None,
-                stdout=stdout,
-                stderr=stderr,
-            ),
+            word, Ending(code, error, took_ms, int(user_s * 1000), int(system_s * 1000), max_rss_kb, stdout, stderr)
         )
 
     def close(self) -> None:
-        self._let_go()
-        for fd in self.streams:
-            os.close(fd)
+        if self.writing_ends:
+            self._let_go()
+        os.close(self.out)
+        os.close(self.err)
         if self.exit_fd is not None:
             os.close(self.exit_fd)
 
     def _let_go(self) -> None:
         """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
-        while self.writing_ends:
-            os.close(self.writing_ends.pop())
+        for fd in self.writing_ends:
+            os.close(fd)
+        self.writing_ends = ()
 
     def _has_ended(self) -> bool:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         if pid:
-            self.status, self.usage = status, usage
-        return bool(pid)
+            self.status, self.usage, self.ended = status, usage, True
+        return self.ended
 
     def _patience_ms(self, show: Callable[[Output, Output], None], linger: Callable[[], None]) -> int:
         """Do what is due by the clock; how long nothing else will be."""
@@ -182,10 +197,11 @@ class _Running:
             self._show(show)
 
     def _show(self, show: Callable[[Output, Output], None]) -> None:
-        if any(stream.total > stream.shown for stream in self.streams.values()):
-            for stream in self.streams.values():
+        if any(stream.total > stream.shown for stream in self.streams):
+            for stream in self.streams:
                 stream.shown = stream.total
-            show(self.stdout.output(), self.stderr.output())
+            stdout, stderr = self.streams
+            show(stdout.output(), stderr.output())
 
     def _obey(self, word: str | None) -> None:
         """Begin to stop the command; the first word is the outcome, a second one only hurries."""
@@ -205,22 +221,23 @@ class _Running:
         """Read to the end of both streams; when something still holds them open, for a moment more."""
         give_up_at = time.monotonic() + LATE_OUTPUT_S
         self._read_all(give_up_at)
-        while self.word is None and (self.stdout.open or self.stderr.open):
+        while self.word is None and self._is_open():
             left = give_up_at - time.monotonic()
             if left <= 0:
                 return
-            select.select([stream.fd for stream in self.streams.values() if stream.open], [], [], left)
+            select.select([stream.fd for stream in self.streams if stream.open], [], [], left)
             self._read_all(give_up_at)
 
+    def _is_open(self) -> bool:
+        return any(stream.open for stream in self.streams)
+
     def _read_all(self, until: float) -> None:
-        self.stdout.read_all(until)
-        self.stderr.read_all(until)
+        for stream in self.streams:
+            stream.read_all(until)
 
     def _end_leftovers(self) -> None:
-        try:
-            os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return  # the kernel says that nothing is left
+        if _is_childless():
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         tree.end_children()
@@ -237,6 +254,15 @@ class _Running:
         return f"{says}: {last}" if last else says
 
 
+def _is_childless() -> bool:
+    """The kernel says that no process is left. An orphan that has ended is reaped."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return True
+    return False
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -250,43 +276,6 @@ def _listening(fds: tuple[int, ...]) -> select.poll:
     for fd in fds:
         poll.register(fd, select.POLLIN)
     return poll
-
-
-def _spawn(order: Order) -> tuple[int, int, int, list[int]]:
-    """Start the shell in its own session, with this stdin. Its pid, where to read stdout and stderr, the other ends."""
-    home = None
-    if order.cwd is not None:
-        home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.chdir(order.cwd)
-        except OSError:
-            os.close(home)
-            raise
-    pipes: list[int] = []
-    try:
-        pipes += os.pipe()
-        pipes += os.pipe()
-        out, out_end, err, err_end = pipes
-        pid = os.posix_spawn(
-            SHELL,
-            [SHELL, "-c", order.command],
-            order.env,
-            file_actions=[(os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)],
-            setsid=True,
-            setsigmask=[],
-            setsigdef=_SIGNALS,  # a command inherits no deafness
-        )
-    except OSError:
-        for fd in pipes:
-            os.close(fd)
-        raise
-    finally:
-        if home is not None:
-            os.chdir(home)
-            os.close(home)
-    fcntl.fcntl(out, fcntl.F_SETFL, os.O_NONBLOCK)
-    fcntl.fcntl(err, fcntl.F_SETFL, os.O_NONBLOCK)
-    return pid, out, err, [out_end, err_end]
 
 
 def _not_started(order: Order, error: OSError) -> str:

@@ -29,6 +29,7 @@ class Hand:
     def __init__(self, folder: str, worker_pk: int, limit: int = LIMIT):
         self.waiting: deque[Claim] = deque()
         self.ended: list[Ended] = []
+        self.unsaid: Ended | None = None  # the last of them, as long as nothing is said of it
         self.limit = self.patience = self.most = limit
         self.reach = 1
         self.turned_at = time.monotonic()
@@ -64,6 +65,7 @@ class Hand:
         """
         self._weigh(took_s)
         self.ended = []
+        self.unsaid = None
         self.full = False
         if given_back:
             self.waiting.clear()
@@ -97,7 +99,16 @@ class Hand:
 
     def begin(self, held: Claim) -> bool:
         """Say that the job's command is about to be started; False when that cannot be said."""
-        return self.alone or self.journal.begin(held)
+        if self.alone:
+            return True
+        unsaid, self.unsaid = self.unsaid, None
+        return self.journal.begin(held, unsaid)
+
+    def say(self) -> None:
+        """Say how the last run ended, where no other begins at once: this process may be killed at any instant."""
+        if self.unsaid:
+            self.journal.end(self.unsaid)
+            self.unsaid = None
 
     def end(self, run: Ended) -> None:
         """Keep the end of a run, with those before it if it printed little."""
@@ -106,5 +117,10 @@ class Hand:
         if (ending.duration_ms or 0) > SHORT_MS:
             self.slow = True
             self.reach = 1
-        is_large = len(ending.stdout.data) + len(ending.stderr.data) > OUTPUT_BYTES
-        self.full = self.full or is_large or not (self.alone or self.journal.end(run))
+        printed = len(ending.stdout.data) + len(ending.stderr.data)
+        if printed > OUTPUT_BYTES:
+            self.full = True
+        if not self.alone:
+            self.unsaid = run
+            if not self.journal.has_room(printed):
+                self.full = True

@@ -21,6 +21,7 @@ from engine.output import Output
 
 SIZE = 32_768  # bytes; more than a handful of ends with little output
 _HEAD = Struct("=II")  # length and checksum of the record after it
+_SPARE = 2048  # more than what a record holds beside what was printed
 _FORMAT = 2  # of marshal: the same in every Python
 
 
@@ -32,14 +33,17 @@ class Writer:
         self._map: mmap.mmap | None = None
         self._used = 0
 
-    def begin(self, held: Claim) -> bool:
-        """Say that the job's command is about to be started; False when that cannot be said."""
-        return self._add((held.pk, held.run))
+    def begin(self, held: Claim, ended: Ended | None = None) -> bool:
+        """Say that the job's command is about to be started, and how a run `ended`; False when that cannot be said."""
+        return self._add((held.pk, held.run, ended and _values(ended)))
 
-    def end(self, run: Ended) -> bool:
-        """Say how it ended; False when that cannot be said."""
-        held, outcome, (*columns, stdout, stderr) = run
-        return self._add((held.pk, held.run, outcome, held.started_at, *columns, *stdout, *stderr))
+    def end(self, ended: Ended) -> bool:
+        """Say how a run ended; False when that cannot be said."""
+        return self._add((None, None, _values(ended)))
+
+    def has_room(self, printed: int) -> bool:
+        """Whether the end of a run that printed so many bytes can be said too."""
+        return self._used + printed + _SPARE <= SIZE
 
     def forget(self) -> None:
         """All that was said is stored elsewhere by now."""
@@ -74,16 +78,23 @@ class Writer:
         return self._map
 
 
+def _values(ended: Ended) -> tuple[Any, ...]:
+    held, outcome, (*columns, stdout, stderr), started_at = ended
+    return (held.pk, held.run, outcome, started_at, *columns, *stdout, *stderr)
+
+
 class Journal:
     """What the file of a worker that died says."""
 
     def __init__(self, path: str):
         self.begun: set[tuple[int, int]] = set()  # a job's pk and the number of its run
         self.ended: dict[tuple[int, int], list[Any]] = {}
-        for pk, run, *end in _records(path):
-            self.begun.add((pk, run))
-            if end:
-                self.ended[pk, run] = end
+        for begun_pk, begun_run, end in _records(path):
+            if begun_pk is not None:
+                self.begun.add((begun_pk, begun_run))
+            if end is not None:
+                pk, run, *values = end
+                self.ended[pk, run] = values
 
     def has_begun(self, held: Claim, among: int) -> bool:
         """Whether the job's command was started, of `among` jobs that the worker held."""
@@ -97,7 +108,7 @@ class Journal:
             return None
         outcome, started_at, *columns = self.ended[held.pk, held.run]
         ending = Ending._make([*columns[:-6], Output(*columns[-6:-3]), Output(*columns[-3:])])
-        return Ended(held._replace(started_at=started_at), outcome, ending)
+        return Ended(held, outcome, ending, started_at)
 
 
 def _records(path: str) -> Iterator[tuple[Any, ...]]:

@@ -42,13 +42,14 @@ class Loop:
         self.orphaned = False
         self.busy: bool | None = None
         self.held: Claim | None = None
+        self.started_at = 0  # the present run, in milliseconds
         self.trouble = log.Trouble(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.ears = [channel.fileno(), self.alarm.fileno()]
         self.descriptors = (*self.ears, self.alarm_end.fileno())
         self.database = models.db.database
         self.instance = instance
-        self.env = _inherited_env()
+        self.env = _inherited_env()  # and those of the last job
 
     def run(self) -> None:
         """Work until told to leave."""
@@ -98,6 +99,7 @@ class Loop:
             if not (alone or hand.ended or back or reach):
                 return
             began = time.monotonic()
+            hand.say()
             try:
                 claims, stale = jobs.turn(self.id, self.host, hand.ended, back, reach)
             except Unavailable as error:
@@ -111,6 +113,7 @@ class Loop:
         """A turn before the last job is run, if nobody else writes at this instant: else what is held is run meanwhile."""
         hand = self.hand
         asked, began = hand.room, time.monotonic()
+        hand.say()
         try:
             with models.db.at_once():
                 claims, stale = jobs.turn(self.id, self.host, hand.ended, reach=asked)
@@ -138,7 +141,7 @@ class Loop:
 
     def _execute(self, held: Claim) -> None:
         """Run the job and keep its end, to be stored at once or with others."""
-        held = held._replace(started_at=models.now_ms())
+        self.started_at = models.now_ms()
         if not self.hand.begin(held):
             self._turn(alone=True)
         self.held = held
@@ -149,33 +152,30 @@ class Loop:
                 outcome = command.run(self._order(held), self.ears, self._hear, self._show, self._settle)
         finally:
             self.held = None
-        self.hand.end(Ended(held, *outcome))
+        self.hand.end(Ended(held, *outcome, self.started_at))
 
     def _order(self, held: Claim) -> Order:
         settings = config.of(held.settings)
         timeout_ms = settings["job_timeout_sec"] * 1000 if held.timeout_ms is None else held.timeout_ms
-        env = {
-            **self.env,
-            **(_encoded(json.loads(held.env)) if held.env else {}),
-            b"QUEUECTL_DB": self.database,
-            b"QUEUECTL_JOB_ID": held.id,
-            b"QUEUECTL_ATTEMPT": str(held.attempts + 1),
-            _MARK: tree.mark(self.instance, held.pk, held.run),
-        }
+        env = {**self.env, **_encoded(json.loads(held.env))} if held.env else self.env
+        env[b"QUEUECTL_DB"] = self.database
+        env[b"QUEUECTL_JOB_ID"] = held.id
+        env[b"QUEUECTL_ATTEMPT"] = str(held.attempts + 1)
+        env[_MARK] = tree.mark(self.instance, held.pk, held.run)
         return Order(
-            command=held.command,
-            env=env,
-            cwd=held.cwd,
-            timeout_s=timeout_ms / 1000 or None,
-            grace_s=settings["kill_grace_sec"],
-            output_bytes=settings["output_limit_kb"] * 1024,
+            held.command,
+            env,
+            held.cwd,
+            timeout_ms / 1000 or None,
+            settings["kill_grace_sec"],
+            settings["output_limit_kb"] * 1024,
         )
 
     def _show(self, stdout: Output, stderr: Output) -> None:
         """Store what the running command has printed so far."""
         assert self.held is not None, "nothing runs"
         try:
-            jobs.show_output(self.held, stdout, stderr)
+            jobs.show_output(self.held._replace(started_at=self.started_at), stdout, stderr)
         except Unavailable as error:  # it is shown a second later, or at the end
             self.trouble.say(str(error))
         else:
@@ -258,7 +258,7 @@ class Loop:
         log.say(self.id, sentence)
 
 
-def _inherited_env() -> dict[bytes, bytes]:
+def _inherited_env() -> dict[bytes, bytes | str]:
     """The environment of a job before its own: the supervisor's, less what tells one run from another."""
     return {name: value for name, value in os.environb.items() if not name.startswith(b"QUEUECTL_")}
 

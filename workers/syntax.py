@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from functools import lru_cache
 
-from workers.command import SHELL
+from workers.shell import SHELL
 
 _PATIENCE_S = 1.0
 # The limits are the shell's own (seconds of CPU, KiB), so that nothing of ours runs between fork and exec.

@@ -12,12 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.jobs.ends import Claim, Ended, Ending, backoff_ms
     from engine.jobs.incoming import enqueue, enqueue_many, enqueue_parsed, payload_of, take_in
     from engine.jobs.running import (
-        Claim,
-        Ended,
-        Ending,
-        backoff_ms,
         cancelled,
         claim,
         complete,
@@ -51,12 +48,9 @@ if TYPE_CHECKING:
 
 # Loaded when they are used: whoever stores a job by the command line waits for none of the rest.
 _MODULES = {
+    "ends": ("Claim", "Ended", "Ending", "backoff_ms"),
     "incoming": ("enqueue", "enqueue_many", "enqueue_parsed", "payload_of", "take_in"),
     "running": (
-        "Claim",
-        "Ended",
-        "Ending",
-        "backoff_ms",
         "cancelled",
         "claim",
         "complete",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import models
-from engine import dialect, jobs, queries, trash
-from engine.jobs import Ending
+from engine import database, dialect, jobs, queries, trash
+from engine.jobs import Ending, ends
 from models import STATES, Job
 from tests.engine.conftest import FAILED
 from tests.support import dead_page
@@ -210,6 +212,15 @@ def test_a_run_is_ended_by_its_row_number(filled):
         )
     )
     assert _plan(dialect.END, params) == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
+
+
+@pytest.mark.parametrize("size", database._SIZES)
+def test_many_runs_are_ended_by_their_row_numbers(filled, size):
+    together = database._together(dialect.END, ends._DIFFER, size)
+    row = defaultdict(int, pk=1)
+    steps = _plan(together.sql, together.parameters([row]))
+    assert [step for step in steps if " job" in step] == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
+    assert len([step for step in steps if step.startswith("SCAN")]) == 2  # of the rows that were given, as they stand
 
 
 @pytest.mark.parametrize("cursor", [{}, {"before": "300"}, {"after": "300"}], ids=["first", "older", "newer"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import models
 from engine import config, dialect, jobs
 from engine.jobs import Ended, Ending
-from models import Job
+from engine.output import Output
+from models import Attempt, Job
 from models import Queue as QueueRow
 from tests.engine.conftest import DONE, FAILED, counted, really
 
@@ -108,6 +111,71 @@ def test_an_end_that_comes_too_late_is_dropped_and_the_others_are_stored(queue):
     assert (claims, stale) == ([], [held[1]])
     assert [queue.state(f"j{number}") for number in range(3)] == ["completed", "pending", "completed"]
     assert queue.outcomes("j1") == ["lost"]
+
+
+OUTCOMES = {
+    "all alike": lambda number: "success",
+    "none alike": lambda number: ("success", "failed", "timeout", "cancelled", "released")[number % 5],
+    "few among many": lambda number: "failed" if number % 7 == 2 else "success",
+    "two sorts": lambda number: "released" if number % 2 else "success",
+}
+
+
+def _different_ends(held, outcome_of) -> list[Ended]:
+    ends = []
+    for number, claim in enumerate(held):
+        word = outcome_of(number)
+        printed = {} if word == "success" else {"stdout": Output(b"x" * number, number), "error": f"error {number}"}
+        ending = Ending(
+            0 if word == "success" else number, duration_ms=number, user_ms=number + 1, max_rss_kb=7, **printed
+        )
+        ends.append(Ended(claim, word, ending, claim.started_at + number))
+    return ends
+
+
+def _rows(ids: list[str]) -> list[dict]:
+    """Of these jobs and their attempts, less what tells one of two equal jobs from the other."""
+    found: Any = Job.select(Job, Attempt).join(Attempt).where(Job.id.in_(ids)).order_by(Job.pk)
+    own = {"pk", "id", "job", "next_run_at"}
+    rows = [{**job.__data__, **{f"run_{name}": of for name, of in job.attempt.__data__.items()}} for job in found]
+    return [{name: of for name, of in row.items() if name.removeprefix("run_") not in own} for row in rows]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 8, 9, 31, 32, 33, 70])
+@pytest.mark.parametrize("outcome_of", OUTCOMES.values(), ids=OUTCOMES)
+def test_many_ends_at_once_leave_what_they_leave_one_by_one(queue, count, outcome_of):
+    alone, together = [jobs.enqueue_many({"command": "true"} for _ in range(count)) for _ in range(2)]
+    held = _turn(reach=2 * count)
+    assert [claim.id for claim in held] == alone + together
+    for ended in _different_ends(held[:count], outcome_of):
+        _turn(reach=0, ended=[ended])
+    _turn(reach=0, ended=_different_ends(held[count:], outcome_of))
+    assert len(_rows(together)) == count
+    assert _rows(together) == _rows(alone)
+    assert counted() == really()
+
+
+@pytest.mark.parametrize("count", [4, 8, 33])
+def test_of_many_alike_only_what_comes_too_late_is_dropped(queue, count):
+    ids = jobs.enqueue_many({"command": "true"} for _ in range(count))
+    held = _turn(reach=count)
+    late = held[count - 2]
+    jobs.lose(late.pk, late.run, "w1", "host", "taken for dead")
+    claims, stale = jobs.turn("w1", "host", [Ended(run, "success", DONE) for run in held])
+    assert (claims, stale) == ([], [late])
+    assert {queue.state(job_id) for job_id in ids if job_id != late.id} == {"completed"}
+    assert (queue.state(late.id), queue.outcomes(late.id)) == ("pending", ["lost"])
+    assert counted() == really()
+
+
+def test_what_was_shown_of_many_runs_is_replaced_by_what_they_printed_in_all(queue):
+    ids = jobs.enqueue_many({"command": "true"} for _ in range(5))
+    held = _turn(reach=5)
+    for claim in held:
+        jobs.show_output(claim, Output(b"so far", 6), Output())
+    _turn(reach=0, ended=[Ended(claim, "success", DONE) for claim in held])
+    assert [queue.outcomes(job_id) for job_id in ids] == [["success"]] * 5
+    assert {row["run_stdout"] for row in _rows(ids)} == {DONE.stdout.data}
 
 
 # --- what was never begun

@@ -54,9 +54,11 @@ class Commit(NamedTuple):
 Where = Call | Statement | Commit
 
 CLAIM = r"UPDATE\s+job\s+SET\s+state\s*=\s*'processing'"
+ENDS = r"UPDATE\s+job\s+SET\s+state\s*=\s*CASE WHEN cancel_requested AND[^;]*FROM \(VALUES"
 END = r"UPDATE\s+job\s+SET\s+state\s*=\s*CASE WHEN cancel_requested AND"
 BACK = r"UPDATE\s+job\s+SET\s+state\s*=\s*CASE WHEN cancel_requested THEN"
 ATTEMPT = r"INSERT INTO attempt(?!.*'lost')(?!.*'running')"
+ATTEMPTS = r"INSERT INTO attempt[^;]*FROM \(VALUES"
 LOST = r"INSERT INTO attempt.*'lost'"
 SHOWN = r"INSERT INTO attempt.*'running'"
 NEW_JOB = r"INSERT INTO job\b"
@@ -111,10 +113,8 @@ POINTS = {
     "run: before the settings are read": Point(
         WORKER, Call(BEFORE, "workers.loop.Loop._order"), "work", "kill", lost=1
     ),
-    "run: before the shell is started": Point(WORKER, Call(BEFORE, "workers.command._spawn"), "work", "kill", lost=1),
-    "run: after the shell is started": Point(
-        WORKER, Call(AFTER, "workers.command._spawn"), "work", "kill freeze", lost=1
-    ),
+    "run: before the shell is started": Point(WORKER, Call(BEFORE, "workers.shell.start"), "work", "kill", lost=1),
+    "run: after the shell is started": Point(WORKER, Call(AFTER, "workers.shell.start"), "work", "kill freeze", lost=1),
     "output: before it is shown": Point(WORKER, Statement(BEFORE, SHOWN), "talk", "io", lost=1),
     "output: after it is shown": Point(WORKER, Commit(AFTER, SHOWN), "talk", "kill", lost=1),
     "output: before its commit": Point(WORKER, Commit(BEFORE, SHOWN), "talk", "kill full", lost=1),
@@ -143,19 +143,30 @@ POINTS = {
     "hand: four are claimed, none has begun": Point(WORKER, Commit(AFTER, END, CLAIM), "many", "kill freeze", nth=2),
     "hand: what was said of the stored ends is forgotten": Point(WORKER, Call(AFTER, _FORGET), "many", "kill"),
     "hand: an end is known to the worker alone": Point(
-        WORKER, Call(BEFORE, "workers.journal.Writer.end"), "many", "kill", lost=1, nth=4
+        WORKER, Call(BEFORE, "workers.journal.Writer.begin"), "many", "kill", lost=1, nth=4
     ),
-    "hand: an end is half written down": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=8),
-    "hand: an end is written down, not stored, and nothing runs": Point(
-        WORKER, Call(AFTER, "workers.journal.Writer.end"), "many", "kill freeze", nth=4
+    "hand: an end and the next beginning are half written down": Point(
+        WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=5
     ),
-    "hand: the next command is half said to begin": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", nth=9),
-    "hand: the next command is said to begin": Point(
-        WORKER, Call(AFTER, "workers.journal.Writer.begin"), "many", "kill freeze", lost=1, nth=5
+    "hand: an end is written down and the next command said to begin": Point(
+        WORKER, Call(AFTER, "workers.journal.Writer.begin"), "many", "kill freeze", lost=1, nth=4
     ),
     "hand: a command runs, ends are written down, not stored": Point(
-        WORKER, Call(AFTER, "workers.command._spawn"), "many", "kill freeze", lost=1, nth=6
+        WORKER, Call(AFTER, "workers.shell.start"), "many", "kill freeze", lost=1, nth=6
     ),
+    "hand: the last end is known to the worker alone": Point(
+        WORKER, Call(BEFORE, "workers.journal.Writer.end"), "many", "kill", lost=1
+    ),
+    "hand: the last end is half written down": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=3),
+    "hand: an end is written down, not stored, and nothing runs": Point(
+        WORKER, Call(AFTER, "workers.journal.Writer.end"), "many", "kill freeze"
+    ),
+    "hand: before many ends are stored at once": Point(WORKER, Statement(BEFORE, ENDS), "many", "kill io full"),
+    "hand: after many ends are stored at once": Point(WORKER, Statement(AFTER, ENDS), "many", "kill freeze"),
+    "hand: before their attempts are stored at once": Point(
+        WORKER, Statement(BEFORE, ATTEMPTS), "many", "kill io full"
+    ),
+    "hand: after their attempts are stored at once": Point(WORKER, Statement(AFTER, ATTEMPTS), "many", "kill"),
     "hand: before the first of four ends is stored": Point(
         WORKER, Statement(BEFORE, END), "many", "kill io full", nth=4
     ),

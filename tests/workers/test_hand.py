@@ -227,6 +227,10 @@ def test_every_end_is_said(hand, folder):
         hand.end(_ended(held))
     hand.begin(third)
     assert [_journal(folder).end_of(held) for held in (first, second, third)] == [*hand.ended, None]
+    hand.end(_ended(third))
+    assert _journal(folder).end_of(third) is None
+    hand.say()
+    assert [_journal(folder).end_of(held) for held in (first, second, third)] == hand.ended
 
 
 def test_a_full_disk_is_told_to_who_wants_to_begin(hand, monkeypatch):
@@ -235,13 +239,13 @@ def test_a_full_disk_is_told_to_who_wants_to_begin(hand, monkeypatch):
     assert not hand.begin(first)
 
 
-def test_an_end_that_cannot_be_written_down_is_stored_before_the_next_command(hand, monkeypatch):
+def test_an_end_that_finds_no_room_is_stored_before_the_next_command(hand, monkeypatch):
     first, second, _ = _fill(hand, 1, 3)
     for held in (first, second):
         assert hand.next() == held
         hand.begin(held)
         if held == second:
-            monkeypatch.setattr(journal.Writer, "end", lambda *_: False)
+            monkeypatch.setattr(journal.Writer, "has_room", lambda *_: False)
         hand.end(_ended(held))
     assert hand.next() is None
 

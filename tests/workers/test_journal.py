@@ -30,7 +30,7 @@ def _claim(pk: int, run: int = 1) -> Claim:
 
 
 def _ended(held: Claim) -> Ended:
-    return Ended(held._replace(started_at=2000 + held.pk), "failed", ENDING)
+    return Ended(held, "failed", ENDING, 2000 + held.pk)
 
 
 def test_it_says_who_has_begun_and_how_it_ended(path):
@@ -42,6 +42,32 @@ def test_it_says_who_has_begun_and_how_it_ended(path):
     found = Journal(path)
     assert [found.has_begun(held, among=3) for held in (first, second, third)] == [True, True, False]
     assert [found.end_of(held) for held in (first, second, third)] == [_ended(first), None, None]
+
+
+def test_an_end_and_the_next_beginning_are_said_at_once(path):
+    first, second = map(_claim, range(2))
+    writer = Writer(path)
+    writer.begin(first)
+    begun = writer._used
+    assert writer.begin(second, _ended(first))
+    whole = writer._used
+    assert (Journal(path).begun, Journal(path).end_of(first)) == ({(0, 1), (1, 1)}, _ended(first))
+    for length in range(begun, whole):
+        _cut_off(path, length)
+        assert (Journal(path).begun, Journal(path).end_of(first)) == ({(0, 1)}, None)
+
+
+def test_it_has_room_for_what_it_says_it_has(path):
+    """Whatever its length: the longest end of a run is a line of 200 of the largest characters."""
+    ending = ENDING._replace(
+        error="\N{GRINNING FACE}" * 250, stdout=Output(b"x" * 900, 900), stderr=Output(b"y" * 100, 100)
+    )
+    writer = Writer(path)
+    pk = 0
+    while writer.has_room(1000):
+        pk += 1
+        assert writer.begin(_claim(pk), Ended(_claim(pk), "failed", ending))
+    assert pk > journal.SIZE // 4096
 
 
 def test_an_end_is_that_of_its_run_alone(path):
@@ -114,14 +140,17 @@ def _said(path: str) -> tuple[int, list[tuple[int, int]]]:
     return writer._used, [(1, 1), (2, 2), (3, 3)]
 
 
+def _cut_off(path: str, length: int) -> None:
+    with open(path, "rb") as file:
+        data = file.read(length)
+    with open(path, "wb") as file:
+        file.write(data.ljust(journal.SIZE, b"\xff"))
+
+
 def test_a_record_that_was_cut_off_says_nothing_and_spoils_none_before_it(path):
     used, said = _said(path)
     for length in range(used):
-        os.truncate(path, length)
-        with open(path, "rb") as file:
-            data = file.read()
-        with open(path, "wb") as file:
-            file.write(data.ljust(journal.SIZE, b"\xff"))
+        _cut_off(path, length)
         begun = Journal(path).begun
         assert begun == set(said[: len(begun)])
         assert len(begun) < len(said)
@@ -152,10 +181,11 @@ writer, pk = Writer(sys.argv[1]), 0
 print("begun", flush=True)
 while True:
     writer.forget()
+    writer.begin(_claim(pk := pk + 1))
     for _ in range(20):
         pk += 1
-        writer.begin(_claim(pk))
-        writer.end(_ended(_claim(pk)))
+        writer.begin(_claim(pk), _ended(_claim(pk - 1)))
+    writer.end(_ended(_claim(pk)))
 """
 
 

@@ -1,0 +1,175 @@
+"""How runs end: each changes its job and leaves its attempt. Inside the transaction of whoever calls."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import models
+from engine import config, counters, dialect, plan, tally
+from engine.output import EMPTY, Output
+from models import db
+
+# What tells apart the rows of runs that went as most do: they succeeded and printed nothing.
+_DIFFER = ("pk", "run", "started_at", "duration_ms", "user_ms", "system_ms", "max_rss_kb")
+_MANY = 4  # alike are worth a statement for all of them
+
+
+class Claim(NamedTuple):
+    """A run that a worker holds: what to run, and the fence (pk, run, worker) of every later write."""
+
+    pk: int
+    id: str
+    run: int
+    attempts: int
+    crashes: int
+    max_retries: int
+    timeout_ms: int | None
+    cwd: str | None
+    env: str | None
+    command: str
+    worker: str
+    host: str
+    started_at: int
+    queue: str = "default"
+    settings: str = "{}"  # those that were set, as JSON; read in the same instant
+
+
+class Ending(NamedTuple):
+    """How a run ended. `return_code` is negative for a signal, None when nothing was started."""
+
+    return_code: int | None = None
+    error: str | None = None
+    duration_ms: int | None = None
+    user_ms: int | None = None
+    system_ms: int | None = None
+    max_rss_kb: int | None = None
+    stdout: Output = EMPTY
+    stderr: Output = EMPTY
+
+
+class Ended(NamedTuple):
+    """A run that is over. `outcome`: success, failed, timeout, cancelled or released. `started_at` None: when claimed."""
+
+    held: Claim
+    outcome: str
+    ending: Ending
+    started_at: int | None = None
+
+
+def backoff_ms(attempts: int) -> int:
+    """How long a job waits after its failure number `attempts`: base ^ attempts seconds, bounded, with jitter."""
+    wait = plan.wait_s(attempts, config.get("backoff_base"), config.get("max_backoff_sec"))
+    spread = time.perf_counter_ns() % 1_000_003 / 1_000_003  # no secret, only unlike the next one
+    return int(wait * (1 + config.get("backoff_jitter") * spread) * 1000)
+
+
+def store(ended: Sequence[Ended]) -> list[Claim]:
+    """Inside a transaction: store how these runs ended; those that had been taken over."""
+    if not ended:
+        return []
+    now = models.now_ms()
+    rows = [_ending(run, now) for run in ended]
+    stale: list[Claim] = []
+    if len(rows) == 1 or not _end_together(rows):
+        stale = [run.held for run, row in zip(ended, rows, strict=True) if not end(row)]
+    counted: list[tally.Run] = []
+    succeeded: list[str] = []  # their queues
+    for held, outcome, ending, _ in ended:
+        if stale and held in stale:
+            continue
+        counted.append((held.queue, outcome, ending.duration_ms or 0))
+        if outcome == "success":
+            succeeded.append(held.queue)
+            if (ending.duration_ms or 0) >= tally.WORTH_MS:
+                tally.remember(held.command, held.cwd, held.pk, held.run, ending.duration_ms or 0)
+    counters.completed(succeeded)
+    if counted:
+        tally.count(counted, now)
+    return stale
+
+
+def _ending(run: Ended, now: int) -> dict[str, Any]:
+    """What becomes of the job, by how its run ended."""
+    held, outcome, ending, started_at = run
+    row = columns(held, ending, outcome, "completed", now)
+    if started_at is not None:
+        row["started_at"] = started_at
+    if outcome == "success":
+        return row
+    if outcome in ("cancelled", "released"):
+        return row | {"state": "cancelled" if outcome == "cancelled" else "pending"}
+    attempts = held.attempts + 1
+    if attempts > held.max_retries:
+        return row | {"state": "dead", "failures": 1}
+    return row | {"state": "failed", "failures": 1, "next_run_at": now + backoff_ms(attempts)}
+
+
+def _end_together(rows: list[dict[str, Any]]) -> bool:
+    """Inside a transaction: end these runs. False, and nothing is done, when a job is no longer held by the run."""
+    db.execute_sql("SAVEPOINT ends")
+    for run, alike in _sorted_out(rows):
+        if run(dialect.END, alike) != len(alike):
+            db.execute_sql("ROLLBACK TO ends")
+            return False
+        run(dialect.END_ATTEMPT, alike)
+    db.execute_sql("RELEASE ends")
+    return True
+
+
+def _sorted_out(rows: list[dict[str, Any]]) -> Iterator[tuple[Callable[..., int], list[dict[str, Any]]]]:
+    """Where many are alike, those together; the others one by one. With each group what runs a statement for it."""
+    shared = itemgetter(*(rows[0].keys() - _DIFFER))
+    found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[shared(row)].append(row)
+    others: list[dict[str, Any]] = []
+    for alike in found.values():
+        if len(alike) >= _MANY:
+            yield partial(db.execute_together, differ=_DIFFER), alike
+        else:
+            others += alike
+    if others:
+        yield db.execute_many, others
+
+
+def end(row: dict[str, Any]) -> bool:
+    """Inside a transaction: end the run and write its attempt; False when the job is no longer held by it."""
+    if db.execute_sql(dialect.END, row).rowcount != 1:
+        return False
+    db.execute_sql(dialect.LOSE_ATTEMPT if row["outcome"] == "lost" else dialect.END_ATTEMPT, row)
+    return True
+
+
+def columns(held: Claim, ending: Ending, outcome: str, state: str, now: int, crashes: int = 0) -> dict[str, Any]:
+    """The parameters of the statements that end a run."""
+    stdout, stderr = ending.stdout, ending.stderr
+    return {
+        "pk": held.pk,
+        "run": held.run,
+        "worker": held.worker,
+        "host": held.host,
+        "started_at": held.started_at,
+        "now": now,
+        "outcome": outcome,
+        "state": state,
+        "failures": 0,
+        "crashes": crashes,
+        "next_run_at": None,
+        "return_code": ending.return_code,
+        "duration_ms": ending.duration_ms,
+        "error": ending.error,
+        "user_ms": ending.user_ms,
+        "system_ms": ending.system_ms,
+        "max_rss_kb": ending.max_rss_kb,
+        "stdout": stdout.data,
+        "stdout_bytes": stdout.total,
+        "stdout_cut": stdout.cut,
+        "stderr": stderr.data,
+        "stderr_bytes": stderr.total,
+        "stderr_cut": stderr.cut,
+    }
