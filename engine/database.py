@@ -84,7 +84,7 @@ class Sqlite(SqliteDatabase):
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run one statement. A worker runs a handful for every job, so what goes well goes straight to the driver."""
         try:
-            return self.connection().execute(sql, params or ())
+            return (self._state.conn or self.connection()).execute(sql, params or ())  # type: ignore[attr-defined]
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(super().execute_sql, sql, params, met=error)
 
@@ -110,7 +110,7 @@ class Sqlite(SqliteDatabase):
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
-            self.connection().execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
+            (self._state.conn or self.connection()).execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
         except sqlite3.Error as error:
             if self._is_hurried:
                 raise unavailable(str(error), self.database) from error

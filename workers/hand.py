@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from engine.jobs import Claim, Ended
 from workers import journal, locks
 
-LIMIT = 32  # jobs claimed at once, as long as they take no longer together than
-TOGETHER_S = 0.03
-MOST = 64  # while others keep the database busy, so that not every few jobs wait for it
+LIMIT = 64  # jobs claimed at once, as long as they take no longer together than
+TOGETHER_S = 0.06
+MOST = 128  # while others keep the database busy, so that not every few jobs wait for it
 _WAITS = 0.2  # of the time that the jobs took: a turn that takes longer has waited
 _LOW_FROM = 8  # who holds fewer jobs stores too few ends when more are claimed early
 SHORT_MS = 10  # after a job that took longer they are claimed one by one again

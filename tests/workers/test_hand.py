@@ -64,7 +64,7 @@ def test_more_are_claimed_while_there_is_enough_up_to_the_limit(hand):
         _fill(hand, 1, hand.reach)
         while held := hand.next():
             hand.end(_ended(held))
-    assert asked == [1, 2, 4, 8, 16, 32, 32, 32]
+    assert asked == [1, 2, 4, 8, 16, 32, 64, 64]
 
 
 def test_no_more_are_claimed_than_take_a_moment_together(hand):
