@@ -96,14 +96,16 @@ class Sqlite(SqliteDatabase):
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(_fail, met=error)
 
-    def execute_together(self, sql: str, rows: Sequence[Mapping[str, Any]], differ: tuple[str, ...]) -> int:
-        """The same for rows that are equal in all but `differ`, the first of which is never None: SQLite gets many at once."""
+    def execute_together(
+        self, sql: str, shared: Mapping[str, Any], names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
+    ) -> int:
+        """The same for rows of which only the parameters `names` differ, the first never None: SQLite gets many at once."""
         try:
             changed = 0
             for first in range(0, len(rows), _SIZES[-1]):
                 part = rows[first : first + _SIZES[-1]]
-                together = _together(sql, differ, next(size for size in _SIZES if size >= len(part)))
-                changed += self.connection().execute(together.sql, together.parameters(part)).rowcount
+                together = _together(sql, names, next(size for size in _SIZES if size >= len(part)))
+                changed += self.connection().execute(together.sql, together.parameters(shared, part)).rowcount
             return changed
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(_fail, met=error)
@@ -189,10 +191,10 @@ class _Together(NamedTuple):
     sql: str
     size: int
     shared: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    own: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    own: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
-    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        found = [*self.shared(rows[0])]
+    def parameters(self, shared: Mapping[str, Any], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        found = [*self.shared(shared)]
         for row in rows:
             found += self.own(row)
         return found + [None] * (len(self.own(rows[0])) * (self.size - len(rows)))
@@ -219,7 +221,7 @@ def _together(sql: str, differ: tuple[str, ...], size: int) -> _Together:
     else:
         changes, condition = told.rsplit(" WHERE ", 1)
         told = f"{changes} FROM (VALUES {rows}) WHERE {condition}"
-    return _Together(told, size, itemgetter(*shared), itemgetter(*own))
+    return _Together(told, size, itemgetter(*shared), itemgetter(*map(differ.index, own)))
 
 
 def _fail() -> None:

@@ -15,9 +15,9 @@ import time
 from contextlib import suppress
 
 import models
-from engine import config, jobs
+from engine import config
 from engine.errors import Unavailable
-from engine.jobs import Claim, Ended, Ending
+from engine.jobs import Claim, Ended, Ending, show_output, turn  # by name: loaded once, before workers are forked
 from engine.output import Output
 from workers import command, log, tree
 from workers.command import Order, Outcome
@@ -101,7 +101,7 @@ class Loop:
             began = time.monotonic()
             hand.say()
             try:
-                claims, stale = jobs.turn(self.id, self.host, hand.ended, back, reach)
+                claims, stale = turn(self.id, self.host, hand.ended, back, reach)
             except Unavailable as error:
                 self._wait_for_database(error)
             else:
@@ -116,7 +116,7 @@ class Loop:
         hand.say()
         try:
             with models.db.at_once():
-                claims, stale = jobs.turn(self.id, self.host, hand.ended, reach=asked)
+                claims, stale = turn(self.id, self.host, hand.ended, reach=asked)
         except Unavailable:  # whatever it is, the turn that waits will say so
             return
         self._stored(stale)
@@ -127,7 +127,7 @@ class Loop:
         if not self.hand:
             return
         try:
-            _, stale = jobs.turn(self.id, self.host, self.hand.ended, tuple(self.hand.waiting))
+            _, stale = turn(self.id, self.host, self.hand.ended, tuple(self.hand.waiting))
         except Unavailable as error:  # then after the command
             self.trouble.say(str(error))
         else:
@@ -175,7 +175,7 @@ class Loop:
         """Store what the running command has printed so far."""
         assert self.held is not None, "nothing runs"
         try:
-            jobs.show_output(self.held._replace(started_at=self.started_at), stdout, stderr)
+            show_output(self.held._replace(started_at=self.started_at), stdout, stderr)
         except Unavailable as error:  # it is shown a second later, or at the end
             self.trouble.say(str(error))
         else:

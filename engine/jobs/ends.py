@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import models
@@ -14,8 +12,7 @@ from engine import config, counters, dialect, plan, tally
 from engine.output import EMPTY, Output
 from models import db
 
-# What tells apart the rows of runs that went as most do: they succeeded and printed nothing.
-_DIFFER = ("pk", "run", "started_at", "duration_ms", "user_ms", "system_ms", "max_rss_kb")
+_OWN = ("pk", "run", "started_at", "duration_ms", "user_ms", "system_ms", "max_rss_kb")
 _MANY = 4  # alike are worth a statement for all of them
 
 
@@ -73,10 +70,9 @@ def store(ended: Sequence[Ended]) -> list[Claim]:
     if not ended:
         return []
     now = models.now_ms()
-    rows = [_ending(run, now) for run in ended]
     stale: list[Claim] = []
-    if len(rows) == 1 or not _end_together(rows):
-        stale = [run.held for run, row in zip(ended, rows, strict=True) if not end(row)]
+    if len(ended) == 1 or not _end_together(ended, now):
+        stale = [run.held for run in ended if not end(_row(run, now))]
     counted: list[tally.Run] = []
     succeeded: list[str] = []  # their queues
     for held, outcome, ending, _ in ended:
@@ -93,7 +89,7 @@ def store(ended: Sequence[Ended]) -> list[Claim]:
     return stale
 
 
-def _ending(run: Ended, now: int) -> dict[str, Any]:
+def _row(run: Ended, now: int) -> dict[str, Any]:
     """What becomes of the job, by how its run ended."""
     held, outcome, ending, started_at = run
     row = columns(held, ending, outcome, "completed", now)
@@ -109,32 +105,47 @@ def _ending(run: Ended, now: int) -> dict[str, Any]:
     return row | {"state": "failed", "failures": 1, "next_run_at": now + backoff_ms(attempts)}
 
 
-def _end_together(rows: list[dict[str, Any]]) -> bool:
+def _end_together(ended: Sequence[Ended], now: int) -> bool:
     """Inside a transaction: end these runs. False, and nothing is done, when a job is no longer held by the run."""
+    alike, others = _sorted_out(ended)
+    rows = [_row(run, now) for run in others]
     db.execute_sql("SAVEPOINT ends")
-    for run, alike in _sorted_out(rows):
-        if run(dialect.END, alike) != len(alike):
-            db.execute_sql("ROLLBACK TO ends")
-            return False
-        run(dialect.END_ATTEMPT, alike)
+    found = db.execute_many(dialect.END, rows) if rows else 0
+    for runs in alike:
+        found += db.execute_together(dialect.END, _row(runs[0], now), _OWN, [_own(run) for run in runs])
+    if found != len(ended):
+        db.execute_sql("ROLLBACK TO ends")
+        return False
+    if rows:
+        db.execute_many(dialect.END_ATTEMPT, rows)
+    for runs in alike:
+        db.execute_together(dialect.END_ATTEMPT, _row(runs[0], now), _OWN, [_own(run) for run in runs])
     db.execute_sql("RELEASE ends")
     return True
 
 
-def _sorted_out(rows: list[dict[str, Any]]) -> Iterator[tuple[Callable[..., int], list[dict[str, Any]]]]:
-    """Where many are alike, those together; the others one by one. With each group what runs a statement for it."""
-    shared = itemgetter(*(rows[0].keys() - _DIFFER))
-    found: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        found[shared(row)].append(row)
-    others: list[dict[str, Any]] = []
-    for alike in found.values():
-        if len(alike) >= _MANY:
-            yield partial(db.execute_together, differ=_DIFFER), alike
+def _sorted_out(ended: Sequence[Ended]) -> tuple[list[list[Ended]], list[Ended]]:
+    """Runs that succeeded and printed the same, mostly nothing: those of which there are many. And all others."""
+    found: dict[Any, list[Ended]] = defaultdict(list)
+    others: list[Ended] = []
+    for run in ended:
+        held, outcome, ending, _ = run
+        if outcome == "success":
+            alike = (held.worker, held.host, ending.return_code, ending.error, ending.stdout, ending.stderr)
+            found[alike].append(run)
         else:
-            others += alike
-    if others:
-        yield db.execute_many, others
+            others.append(run)
+    for runs in found.values():
+        if len(runs) < _MANY:
+            others += runs
+    return [runs for runs in found.values() if len(runs) >= _MANY], others
+
+
+def _own(run: Ended) -> tuple[Any, ...]:
+    """What such a run does not share with the others, as _OWN names it."""
+    held, _, ending, started_at = run
+    started_at = held.started_at if started_at is None else started_at
+    return held.pk, held.run, started_at, ending.duration_ms, ending.user_ms, ending.system_ms, ending.max_rss_kb
 
 
 def end(row: dict[str, Any]) -> bool:

@@ -216,9 +216,8 @@ def test_a_run_is_ended_by_its_row_number(filled):
 
 @pytest.mark.parametrize("size", database._SIZES)
 def test_many_runs_are_ended_by_their_row_numbers(filled, size):
-    together = database._together(dialect.END, ends._DIFFER, size)
-    row = defaultdict(int, pk=1)
-    steps = _plan(together.sql, together.parameters([row]))
+    together = database._together(dialect.END, ends._OWN, size)
+    steps = _plan(together.sql, together.parameters(defaultdict(int), [(1,) * len(ends._OWN)]))
     assert [step for step in steps if " job" in step] == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
     assert len([step for step in steps if step.startswith("SCAN")]) == 2  # of the rows that were given, as they stand
 
