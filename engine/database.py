@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
+from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDataba
 from engine.errors import InvalidInput, Unavailable
 
 _NAME = re.compile(r":([a-z_]+)")  # of a parameter
-_SIZES = (8, 32)  # how many rows such statements take: each is compiled once, and kept
+AT_ONCE = 8  # rows of a statement that takes several: each worker compiles its own
 
 
 class Sqlite(SqliteDatabase):
@@ -100,12 +101,12 @@ class Sqlite(SqliteDatabase):
         self, sql: str, shared: Mapping[str, Any], names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
     ) -> int:
         """The same for rows of which only the parameters `names` differ, the first never None: SQLite gets many at once."""
+        many = together(sql, names)
         try:
             changed = 0
-            for first in range(0, len(rows), _SIZES[-1]):
-                part = rows[first : first + _SIZES[-1]]
-                together = _together(sql, names, next(size for size in _SIZES if size >= len(part)))
-                changed += self.connection().execute(together.sql, together.parameters(shared, part)).rowcount
+            for first in range(0, len(rows), AT_ONCE):
+                parameters = many.parameters(shared, rows[first : first + AT_ONCE])
+                changed += self.connection().execute(many.sql, parameters).rowcount
             return changed
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(_fail, met=error)
@@ -185,11 +186,10 @@ def _by_number(sql: str) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, 
     return _NAME.sub(lambda found: f"?{names.index(found[1]) + 1}", sql), itemgetter(*names)
 
 
-class _Together(NamedTuple):
-    """A statement that does for up to `size` rows what another does for one."""
+class Together(NamedTuple):
+    """A statement that does for up to AT_ONCE rows what another does for one."""
 
     sql: str
-    size: int
     shared: Callable[[Mapping[str, Any]], tuple[Any, ...]]
     own: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
@@ -197,22 +197,23 @@ class _Together(NamedTuple):
         found = [*self.shared(shared)]
         for row in rows:
             found += self.own(row)
-        return found + [None] * (len(self.own(rows[0])) * (self.size - len(rows)))
+        return found + [None] * (len(self.own(rows[0])) * (AT_ONCE - len(rows)))
 
 
 @cache
-def _together(sql: str, differ: tuple[str, ...], size: int) -> _Together:
-    """From `UPDATE … WHERE …` or `INSERT … VALUES (…) ON CONFLICT …`. A row of NULLs changes nothing.
+def together(sql: str, names: tuple[str, ...]) -> Together:
+    """From `UPDATE … WHERE …` or `INSERT … VALUES (…) ON CONFLICT …`, of whose rows only the parameters `names` differ.
 
-    To run a statement once more, and to hand a value over, costs as much as what this program's statements do.
+    To run a statement once more, and to hand a value over, costs as much as what this program's statements do. A row of
+    NULLs changes nothing.
     """
-    names = dict.fromkeys(_NAME.findall(sql))
-    own = [name for name in differ if name in names]
-    shared = [name for name in names if name not in own]
+    all_names = dict.fromkeys(_NAME.findall(sql))
+    own = [name for name in names if name in all_names]
+    shared = [name for name in all_names if name not in own]
     place = {name: f"column{number}" for number, name in enumerate(own, 1)}  # as SQLite calls them
     place |= {name: f"?{number}" for number, name in enumerate(shared, 1)}
-    numbers = iter(range(len(shared) + 1, len(shared) + 1 + len(own) * size))
-    rows = ", ".join("(" + ", ".join(f"?{next(numbers)}" for _ in own) + ")" for _ in range(size))
+    numbers = count(len(shared) + 1)
+    rows = ", ".join("(" + ", ".join(f"?{next(numbers)}" for _ in own) + ")" for _ in range(AT_ONCE))
     told = _NAME.sub(lambda found: place[found[1]], sql)
     if "VALUES" in told:
         begins, ends = told.index("VALUES ("), told.index(")\nON CONFLICT")
@@ -221,7 +222,7 @@ def _together(sql: str, differ: tuple[str, ...], size: int) -> _Together:
     else:
         changes, condition = told.rsplit(" WHERE ", 1)
         told = f"{changes} FROM (VALUES {rows}) WHERE {condition}"
-    return _Together(told, size, itemgetter(*shared), itemgetter(*map(differ.index, own)))
+    return Together(told, itemgetter(*shared), itemgetter(*map(names.index, own)))
 
 
 def _fail() -> None:

@@ -27,9 +27,6 @@ DONE = {"retry": "retried", "cancel": "cancelled", "delete": "deleted", "priorit
 _UNDOES = {"delete": "undelete", "retry": "unretry"}
 _WINDOW, _WINDOW_HEAVY = 20_000, 500  # keys looked at in one read; heavy: with all that was printed
 _LOOK_S = 0.2  # how long a step may look for jobs that match
-_ABANDONED_MS = 10_000  # since its last batch
-_GO_ON_S = 0.1
-_REST_S = 5.0
 
 
 class Batch(NamedTuple):
@@ -39,21 +36,6 @@ class Batch(NamedTuple):
     cursor: int
     is_last: bool
     missing: list[str]
-
-
-class Adoption:
-    """The supervisor's part: goes on with what was abandoned."""
-
-    def __init__(self) -> None:
-        self.pk: int | None = None
-
-    def step(self) -> float:
-        """Do one batch of an operation that nobody goes on with. Returns in how many seconds to call again."""
-        pk = self.pk or _abandoned()
-        if pk is None:
-            return _REST_S
-        self.pk = pk if step(pk).state == "running" else None
-        return _GO_ON_S
 
 
 # --- what people ask for
@@ -266,11 +248,3 @@ def _act(operation: Operation, batch: Batch) -> None:
         "error": operation.error or error,
     }
     Operation.update(**counts).where(Operation.pk == operation.pk).execute()
-
-
-def _abandoned() -> int | None:
-    """The operation that waits longest for its next batch; a clock that was set back makes it wait no longer."""
-    now = models.now_ms()
-    left = (Operation.updated_at < now - _ABANDONED_MS) | (Operation.updated_at > now + _ABANDONED_MS)
-    waiting: Any = Operation.select(Operation.pk).where(Operation.state == "running", left)
-    return waiting.order_by(Operation.updated_at).limit(1).scalar()

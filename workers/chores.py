@@ -12,7 +12,7 @@ from typing import Any
 
 import models
 from engine import jobs
-from engine.operations import Adoption
+from engine.adoption import Adoption
 from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
 from workers import log

@@ -19,7 +19,7 @@ from typing import Any
 from engine.jobs import Claim, Ended, Ending
 from engine.output import Output
 
-SIZE = 32_768  # bytes; more than a handful of ends with little output
+SIZE = 16_384  # bytes; more than a handful of ends with little output
 _HEAD = Struct("=II")  # length and checksum of the record after it
 _SPARE = 2048  # more than what a record holds beside what was printed
 _FORMAT = 2  # of marshal: the same in every Python

@@ -9,11 +9,14 @@ from typing import Any, NamedTuple
 
 import models
 from engine import config, counters, dialect, plan, tally
+from engine.database import together
 from engine.output import EMPTY, Output
 from models import db
 
 _OWN = ("pk", "run", "started_at", "duration_ms", "user_ms", "system_ms", "max_rss_kb")
 _MANY = 4  # alike are worth a statement for all of them
+for _statement in (dialect.END, dialect.END_ATTEMPT):
+    together(_statement, _OWN)  # made once, before workers are forked
 
 
 class Claim(NamedTuple):

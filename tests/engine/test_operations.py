@@ -10,9 +10,9 @@ import sys
 import pytest
 
 import models
-from engine import jobs, operations, queries
+from engine import adoption, jobs, operations, queries
+from engine.adoption import Adoption
 from engine.errors import InvalidInput, NotFound, Refused
-from engine.operations import Adoption
 from models import Job, Operation
 from tests.engine.conftest import counted, really
 
@@ -241,10 +241,10 @@ def test_what_was_abandoned_is_finished_by_the_supervisor(queue, clock, small):
     operation = operations.begin("retry", actor="test", filters={"state": "dead"})
     operations.step(operation.pk)
     keeper = Adoption()
-    assert keeper.step() == operations._REST_S  # somebody is at it
+    assert keeper.step() == adoption._REST_S  # somebody is at it
     assert operations.find(operation.pk).done == 3
     clock.forward(11)
-    assert [keeper.step(), keeper.step(), keeper.step()] == [operations._GO_ON_S] * 2 + [operations._REST_S]
+    assert [keeper.step(), keeper.step(), keeper.step()] == [adoption._GO_ON_S] * 2 + [adoption._REST_S]
     assert _figures(operations.find(operation.pk)) == ("finished", 7, 7, 0, 0)
 
 

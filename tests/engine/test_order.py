@@ -214,10 +214,9 @@ def test_a_run_is_ended_by_its_row_number(filled):
     assert _plan(dialect.END, params) == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
 
 
-@pytest.mark.parametrize("size", database._SIZES)
-def test_many_runs_are_ended_by_their_row_numbers(filled, size):
-    together = database._together(dialect.END, ends._OWN, size)
-    steps = _plan(together.sql, together.parameters(defaultdict(int), [(1,) * len(ends._OWN)]))
+def test_many_runs_are_ended_by_their_row_numbers(filled):
+    many = database.together(dialect.END, ends._OWN)
+    steps = _plan(many.sql, many.parameters(defaultdict(int), [(1,) * len(ends._OWN)]))
     assert [step for step in steps if " job" in step] == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
     assert len([step for step in steps if step.startswith("SCAN")]) == 2  # of the rows that were given, as they stand
 
