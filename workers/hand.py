@@ -95,6 +95,7 @@ class Hand:
     def clear(self) -> None:
         """What had ended is stored and what waited given back, while a command runs: what is said of it stays."""
         self.ended = []
+        self.unsaid = None
         self.waiting.clear()
 
     def begin(self, held: Claim) -> bool:

@@ -89,9 +89,14 @@ class Journal:
     def __init__(self, path: str):
         self.begun: set[tuple[int, int]] = set()  # a job's pk and the number of its run
         self.ended: dict[tuple[int, int], list[Any]] = {}
-        for begun_pk, begun_run, end in _records(path):
-            if begun_pk is not None:
-                self.begun.add((begun_pk, begun_run))
+        for record in _records(path):
+            if len(record) == 3:
+                begun_pk, begun_run, end = record
+                if begun_pk is not None:
+                    self.begun.add((begun_pk, begun_run))
+            else:  # a worker of the version before wrote them one by one
+                self.begun.add(record[:2])
+                end = record if len(record) > 2 else None
             if end is not None:
                 pk, run, *values = end
                 self.ended[pk, run] = values

@@ -126,6 +126,7 @@ class Loop:
         """Keep nobody waiting for a command that takes its time: store what ended, give back what waits."""
         if not self.hand:
             return
+        self.hand.say()
         try:
             _, stale = turn(self.id, self.host, self.hand.ended, tuple(self.hand.waiting))
         except Unavailable as error:  # then after the command

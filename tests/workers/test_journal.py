@@ -57,6 +57,18 @@ def test_an_end_and_the_next_beginning_are_said_at_once(path):
         assert (Journal(path).begun, Journal(path).end_of(first)) == ({(0, 1)}, None)
 
 
+def test_what_a_worker_of_the_version_before_said_is_understood(path):
+    first, second, third = map(_claim, range(3))
+    writer = Writer(path)
+    for held in (first, second):
+        writer._add((held.pk, held.run))
+        if held == first:
+            writer._add(journal._values(_ended(first)))
+    found = Journal(path)
+    assert [found.has_begun(held, among=3) for held in (first, second, third)] == [True, True, False]
+    assert [found.end_of(held) for held in (first, second)] == [_ended(first), None]
+
+
 def test_it_has_room_for_what_it_says_it_has(path):
     """Whatever its length: the longest end of a run is a line of 200 of the largest characters."""
     ending = ENDING._replace(
