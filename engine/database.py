@@ -95,7 +95,7 @@ class Sqlite(SqliteDatabase):
         try:
             return self.connection().executemany(numbered, map(in_order, rows)).rowcount
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            return self.patiently(_fail, met=error)
+            return self.patiently(None, met=error)
 
     def execute_together(
         self, sql: str, shared: Mapping[str, Any], names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
@@ -109,7 +109,7 @@ class Sqlite(SqliteDatabase):
                 changed += self.connection().execute(many.sql, parameters).rowcount
             return changed
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            return self.patiently(_fail, met=error)
+            return self.patiently(None, met=error)
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
@@ -135,7 +135,7 @@ class Sqlite(SqliteDatabase):
             super().rollback()
 
     def patiently(self, act: Any, *args: Any, met: Exception | None = None) -> Any:
-        """Do it, waiting for a lock. `met`: how it has failed once already.
+        """Do it, waiting for a lock. `met`: how it has failed once already. `act` None: it cannot be done again.
 
         Only a lock is a reason to try again: a full disk has ended the transaction, and what was a part of it would
         be stored alone.
@@ -164,7 +164,7 @@ class Sqlite(SqliteDatabase):
                     ) from error
                 except DatabaseError as error:
                     sentence = str(error)
-                    if "locked" not in sentence and "busy" not in sentence:
+                    if act is None or ("locked" not in sentence and "busy" not in sentence):
                         raise unavailable(sentence, self.database) from error
                     now = time.monotonic()
                     if give_up_at is None:
@@ -223,10 +223,6 @@ def together(sql: str, names: tuple[str, ...]) -> Together:
         changes, condition = told.rsplit(" WHERE ", 1)
         told = f"{changes} FROM (VALUES {rows}) WHERE {condition}"
     return Together(told, itemgetter(*shared), itemgetter(*map(names.index, own)))
-
-
-def _fail() -> None:
-    raise AssertionError("what met an error is not tried again")
 
 
 def _lock(fd: int, kind: int) -> bool:

@@ -69,7 +69,9 @@ def play(seed: int, processes: int = 3, steps: int = 500, patience_s: float = 10
     os.close(ready)
     broken = [f"process {pid} ended badly" for pid in pids if os.waitpid(pid, 0)[1]]
     db.connect()
-    return broken + list(judge([json.loads(line) for file in told for line in file.read_text().splitlines()]))
+    if broken:
+        return broken  # who ended badly told nothing
+    return list(judge([json.loads(line) for file in told for line in file.read_text().splitlines()]))
 
 
 def _prepare() -> None:
