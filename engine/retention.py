@@ -6,6 +6,7 @@ a lock and deletes with one; what is no longer as it was read is left alone.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ _FIRST = 32  # jobs in the first deletion; their outputs may be long
 _HOLD_S = 0.01  # how long a deletion should hold the write lock
 _REST_OF_WORK = 10  # while others write, the machine is theirs for so many times as long
 _LONGEST_REST_S = 0.5
+_QUIET_S = 0.5  # since others wrote: a worker with short jobs stores many at once, and is silent meanwhile
 _SLICE_S = 0.03  # of a supervisor's time in one go
 _GO_ON_S = 0.5  # until its next go while something is left
 _OPERATIONS_DAYS = 30  # bulk operations are remembered
@@ -105,11 +107,14 @@ def sweep(limits: Iterable[Limit]) -> Iterator[tuple[str, int]]:
 def gently(steps: Iterable[_Step]) -> Iterator[_Step]:
     """Take these steps, with a rest after each while others write: for a process that does nothing else."""
     version, began = db.version(), time.monotonic()
+    written_at = -math.inf
     for step in steps:
         yield step
-        now = db.version()
+        now, ended = db.version(), time.monotonic()
         if now != version:
-            time.sleep(min((time.monotonic() - began) * _REST_OF_WORK, _LONGEST_REST_S))
+            written_at = ended
+        if ended < written_at + _QUIET_S:
+            time.sleep(min((ended - began) * _REST_OF_WORK, _LONGEST_REST_S))
         version, began = now, time.monotonic()
 
 

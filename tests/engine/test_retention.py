@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 
 import pytest
 
@@ -121,16 +122,21 @@ def test_a_deletion_that_takes_long_makes_the_next_one_smaller(queue, clock, mon
 
 
 def test_whoever_deletes_by_hand_rests_while_others_write(queue, monkeypatch):
-    rests = []
-    monkeypatch.setattr(retention.time, "sleep", rests.append)
+    """And a while after: who stores much at once is silent meanwhile."""
+    rests, monotonic = [], time.monotonic
+    gone_by = [0.0]
+    monkeypatch.setattr(retention.time, "monotonic", lambda: monotonic() + sum(gone_by))
+    monkeypatch.setattr(retention.time, "sleep", lambda seconds: rests.append((step, seconds)))
     with sqlite3.connect(queue.path) as other:
-        for step in retention.gently(range(4)):
+        for step in retention.gently(range(6)):
             if step == 2:
                 other.execute("INSERT INTO meta (key, value) VALUES ('written', '1')")
                 other.commit()
+            if step == 4:
+                gone_by.append(retention._QUIET_S)
     other.close()
-    assert len(rests) == 1
-    assert 0 < rests[0] <= retention._LONGEST_REST_S
+    assert [step for step, _ in rests] == [2, 3]
+    assert all(0 < seconds <= retention._LONGEST_REST_S for _, seconds in rests)
 
 
 def test_the_supervisor_deletes_in_slices_and_then_rests(queue, clock, monkeypatch):
