@@ -433,7 +433,7 @@ def write_between_read_and_write(stage: Stage) -> None:
 
 def many_at_once(stage: Stage) -> None:
     """Processes that claim, end, lose and retry the same few jobs; a model judges what came of it."""
-    for violation in history.play(seed=3, patience_s=0.5):
+    for violation in history.play(seed=3, steps=1500, patience_s=0.5):
         raise Broken(violation)
 
 
