@@ -18,6 +18,12 @@ from tests.engine.conftest import counted, really
 DAY_S = 24 * 3600
 
 
+@pytest.fixture(autouse=True)
+def _enough_time(monkeypatch):
+    """A supervisor does all in one go, however slow the machine is; the slices have a test of their own."""
+    monkeypatch.setattr(retention, "_SLICE_S", 60)
+
+
 def _add_ended(queue, state: str, number: int, name: str = "job") -> list[str]:
     ids = [f"{name}{n}" for n in range(number)]
     for job_id in ids:
