@@ -82,10 +82,14 @@ class Sqlite(SqliteDatabase):
         """Open this thread's connection; its first statements may meet a lock as any may."""
         return self.patiently(super().connect, reuse_if_open)
 
+    def connection(self) -> Any:
+        """This thread's connection, opened when it is not."""
+        return self._state.conn or super().connection()  # type: ignore[attr-defined]
+
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run one statement. A worker runs a handful for every job, so what goes well goes straight to the driver."""
         try:
-            return (self._state.conn or self.connection()).execute(sql, params or ())  # type: ignore[attr-defined]
+            return self.connection().execute(sql, params or ())
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(super().execute_sql, sql, params, met=error)
 
@@ -113,7 +117,7 @@ class Sqlite(SqliteDatabase):
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
-            (self._state.conn or self.connection()).execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
+            self.connection().execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
         except sqlite3.Error as error:
             if self._is_hurried:
                 raise unavailable(str(error), self.database) from error

@@ -112,17 +112,18 @@ def _end_together(ended: Sequence[Ended], now: int) -> bool:
     """Inside a transaction: end these runs. False, and nothing is done, when a job is no longer held by the run."""
     alike, others = _sorted_out(ended)
     rows = [_row(run, now) for run in others]
+    groups = [(_row(runs[0], now), _OWN, [_own(run) for run in runs]) for runs in alike]
     db.execute_sql("SAVEPOINT ends")
     found = db.execute_many(dialect.END, rows) if rows else 0
-    for runs in alike:
-        found += db.execute_together(dialect.END, _row(runs[0], now), _OWN, [_own(run) for run in runs])
+    for group in groups:
+        found += db.execute_together(dialect.END, *group)
     if found != len(ended):
         db.execute_sql("ROLLBACK TO ends")
         return False
     if rows:
         db.execute_many(dialect.END_ATTEMPT, rows)
-    for runs in alike:
-        db.execute_together(dialect.END_ATTEMPT, _row(runs[0], now), _OWN, [_own(run) for run in runs])
+    for group in groups:
+        db.execute_together(dialect.END_ATTEMPT, *group)
     db.execute_sql("RELEASE ends")
     return True
 
@@ -161,13 +162,8 @@ def end(row: dict[str, Any]) -> bool:
 
 def columns(held: Claim, ending: Ending, outcome: str, state: str, now: int, crashes: int = 0) -> dict[str, Any]:
     """The parameters of the statements that end a run."""
-    stdout, stderr = ending.stdout, ending.stderr
     return {
-        "pk": held.pk,
-        "run": held.run,
-        "worker": held.worker,
-        "host": held.host,
-        "started_at": held.started_at,
+        **fence(held),
         "now": now,
         "outcome": outcome,
         "state": state,
@@ -180,10 +176,22 @@ def columns(held: Claim, ending: Ending, outcome: str, state: str, now: int, cra
         "user_ms": ending.user_ms,
         "system_ms": ending.system_ms,
         "max_rss_kb": ending.max_rss_kb,
-        "stdout": stdout.data,
-        "stdout_bytes": stdout.total,
-        "stdout_cut": stdout.cut,
-        "stderr": stderr.data,
-        "stderr_bytes": stderr.total,
-        "stderr_cut": stderr.cut,
+        **printed("stdout", ending.stdout),
+        **printed("stderr", ending.stderr),
     }
+
+
+def fence(held: Claim) -> dict[str, Any]:
+    """What tells this run from every other, for the WHERE of a write and the row of its attempt."""
+    return {
+        "pk": held.pk,
+        "run": held.run,
+        "worker": held.worker,
+        "host": held.host,
+        "started_at": held.started_at,
+    }
+
+
+def printed(stream: str, output: Output) -> dict[str, Any]:
+    """The columns of what a run printed to stdout or stderr."""
+    return {stream: output.data, f"{stream}_bytes": output.total, f"{stream}_cut": output.cut}

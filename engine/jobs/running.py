@@ -40,7 +40,7 @@ def put_back(unbegun: Iterable[Claim]) -> None:
     now = models.now_ms()
     with db.transaction():
         for held in unbegun:
-            db.execute_sql(dialect.PUT_BACK, _fence(held) | {"now": now})
+            db.execute_sql(dialect.PUT_BACK, ends.fence(held) | {"now": now})
 
 
 def end(run: Ended) -> None:
@@ -121,7 +121,7 @@ def _since(held: Claim) -> int:
 
 def show_output(held: Claim, stdout: Output, stderr: Output) -> bool:
     """Store what a running command has printed so far; False when the run is no longer this worker's."""
-    row = _fence(held) | _columns("stdout", stdout) | _columns("stderr", stderr)
+    row = ends.fence(held) | ends.printed("stdout", stdout) | ends.printed("stderr", stderr)
     with db.transaction():
         return bool(db.execute_sql(dialect.SHOW_OUTPUT, row).rowcount)
 
@@ -140,18 +140,3 @@ def _claim(worker: str, host: str, reach: int) -> list[Claim]:
     if len(rows) > 1:
         rows.sort(key=itemgetter(-1, 0))  # next_run_at, pk: the statement returns them in any order
     return [Claim._make((*columns, worker, host, now, queue, settings)) for *columns, queue, settings, _ in rows]
-
-
-def _fence(held: Claim) -> dict[str, Any]:
-    """What tells this run from every other, for the WHERE of a write and the row of its attempt."""
-    return {
-        "pk": held.pk,
-        "run": held.run,
-        "worker": held.worker,
-        "host": held.host,
-        "started_at": held.started_at,
-    }
-
-
-def _columns(stream: str, output: Output) -> dict[str, Any]:
-    return {stream: output.data, f"{stream}_bytes": output.total, f"{stream}_cut": output.cut}
