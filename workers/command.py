@@ -98,7 +98,7 @@ class _Running:
         if exit_fd is None or (timeout_s and timeout_s < LINGER_S):
             return False
         poll = _listening((*ears, self.out, self.err, exit_fd))
-        if poll.poll(_LINGER_MS) != [(exit_fd, select.POLLIN)] or not self._has_ended() or not _is_childless():
+        if poll.poll(_LINGER_MS) != [(exit_fd, select.POLLIN)] or not self._has_ended() or not tree.is_childless():
             return False
         self._let_go()
         *said, (_, _) = poll.poll(0)  # the last one says once more that it ended
@@ -236,7 +236,7 @@ class _Running:
             stream.read_all(until)
 
     def _end_leftovers(self) -> None:
-        if _is_childless():
+        if tree.is_childless():
             return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -252,15 +252,6 @@ class _Running:
         says = f"exit code {code}" + (f" ({_WORDS[code]})" if code in _WORDS else "")
         last = stderr.last_line()
         return f"{says}: {last}" if last else says
-
-
-def _is_childless() -> bool:
-    """The kernel says that no process is left. An orphan that has ended is reaped."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
 
 
 def _signal_name(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import subprocess
 import sys
@@ -25,12 +26,19 @@ def path(tmp_path) -> str:
     return str(tmp_path / "w1.hand")
 
 
+QUIET = Ending(0, None, 3, 1, 2, 4096)
+
+
 def _claim(pk: int, run: int = 1) -> Claim:
     return Claim(pk, f"j{pk}", run, 0, 0, 3, None, None, None, "true", "w1", "here", 1000 + pk)
 
 
 def _ended(held: Claim) -> Ended:
     return Ended(held, "failed", ENDING, 2000 + held.pk)
+
+
+def _succeeded(held: Claim, ending: Ending = QUIET) -> Ended:
+    return Ended(held, "success", ending, 2000 + held.pk)
 
 
 def test_it_says_who_has_begun_and_how_it_ended(path):
@@ -44,26 +52,57 @@ def test_it_says_who_has_begun_and_how_it_ended(path):
     assert [found.end_of(held) for held in (first, second, third)] == [_ended(first), None, None]
 
 
-def test_an_end_and_the_next_beginning_are_said_at_once(path):
+@pytest.mark.parametrize("end", [_ended, _succeeded])
+def test_an_end_and_the_next_beginning_are_said_at_once(path, end):
     first, second = map(_claim, range(2))
     writer = Writer(path)
     writer.begin(first)
     begun = writer._used
-    assert writer.begin(second, _ended(first))
+    assert writer.begin(second, end(first))
     whole = writer._used
-    assert (Journal(path).begun, Journal(path).end_of(first)) == ({(0, 1), (1, 1)}, _ended(first))
+    assert (Journal(path).begun, Journal(path).end_of(first)) == ({(0, 1), (1, 1)}, end(first))
     for length in range(begun, whole):
         _cut_off(path, length)
         assert (Journal(path).begun, Journal(path).end_of(first)) == ({(0, 1)}, None)
+
+
+def test_who_succeeded_without_a_word_takes_a_third_of_the_room(path):
+    writer = Writer(path)
+    writer.begin(_claim(0))
+    used = []
+    for pk, end in enumerate((_ended, _succeeded, _succeeded), 1):
+        before = writer._used
+        writer.begin(_claim(pk), end(_claim(pk - 1)))
+        used.append(writer._used - before)
+    assert used[1] == used[2] < used[0] / 3
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        QUIET._replace(max_rss_kb=2**40, duration_ms=2**40),
+        QUIET._replace(return_code=None),
+        QUIET._replace(user_ms=None),
+        QUIET._replace(error="a word"),
+        QUIET._replace(stdout=Output(b"x", 1)),
+        QUIET._replace(stderr=Output(b"", 4, 0)),
+    ],
+)
+def test_whatever_is_known_of_a_success_is_said(path, ending):
+    first, second = map(_claim, range(2))
+    Writer(path).begin(second, run := _succeeded(first, ending))
+    assert Journal(path).end_of(first) == run
+    Writer(path).begin(second, run := run._replace(started_at=None))
+    assert Journal(path).end_of(first) == run
 
 
 def test_what_a_worker_of_the_version_before_said_is_understood(path):
     first, second, third = map(_claim, range(3))
     writer = Writer(path)
     for held in (first, second):
-        writer._add((held.pk, held.run))
+        writer._add(marshal.dumps((held.pk, held.run), 2))
         if held == first:
-            writer._add(journal._values(_ended(first)))
+            writer._add(marshal.dumps(journal._values(_ended(first)), 2))
     found = Journal(path)
     assert [found.has_begun(held, among=3) for held in (first, second, third)] == [True, True, False]
     assert [found.end_of(held) for held in (first, second)] == [_ended(first), None]
