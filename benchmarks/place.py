@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ class Queue:
     def __init__(self, path: Path):
         self.path = path
         self.supervisor: subprocess.Popen | None = None
+        self._bell = path.parent / "bell"
         models.connect(str(path))
 
     def start_workers(self, count: int) -> None:
@@ -62,11 +65,26 @@ class Queue:
         finally:
             self.stop_workers()
 
-    def fill(self, count: int, command: str = NOOP, **fields: Any) -> int:
-        """Store `count` jobs in one transaction: no worker sees the first before all are there. The last key before."""
+    def fill(self, count: int, command: str = NOOP, then: str | None = None, **fields: Any) -> int:
+        """Store `count` jobs in one transaction: no worker sees the first before all are there. The last key before.
+
+        then: the command of one job more, the last.
+        """
         before = last_key()
-        jobs.enqueue_many({"command": command, **fields} for _ in range(count))
+        commands = [*repeat(command, count), *filter(None, [then])]
+        jobs.enqueue_many({"command": line, **fields} for line in commands)
         return before
+
+    def bell(self) -> str:
+        """A command that ends `wait_for_bell`, for whoever would wait for a job without looking."""
+        if not self._bell.exists():
+            os.mkfifo(self._bell)
+        return f"echo >'{self._bell}'"
+
+    def wait_for_bell(self) -> None:
+        """Wait until the command of `bell` is run. It is held up until somebody waits."""
+        with self._bell.open("rb") as bell:
+            bell.read()
 
     def wait_completed(self, count: int, timeout_s: float = 600.0) -> None:
         """Wait until so many jobs in all are completed. Looks seldom: whoever asks takes time from those who work."""

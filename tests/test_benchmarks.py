@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, interleaved, quantile, table
 from engine import jobs, queries
 
 TINY = {
-    "throughput": throughput.Sizes(jobs=10, rounds=2, workers=(1,)),
+    "throughput": throughput.Sizes(jobs=10, rounds=2, lives=2, workers=(1,)),
     "memory": memory.Sizes(workers=1, printed_mb=1),
     "disk": disk.Sizes(jobs=10, workers=1),
 }

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from engine.jobs import Ending
 from engine.output import EMPTY, Output
 from workers import shell, tree
+from workers.shell import Shell
 from workers.stream import Stream
 
 SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
@@ -26,7 +27,6 @@ LINGER_S = 0.02  # a command that runs longer than this keeps others waiting
 _LINGER_MS = int(LINGER_S * 1000)
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
 
-_pidfd_open = getattr(os, "pidfd_open", None)  # Linux has it
 _WORDS = {126: "found, but not executable", 127: "command not found"}
 
 
@@ -63,46 +63,77 @@ def run(
     """
     started = time.monotonic()
     try:
-        running = _Running(order, started)
+        its_shell = shell.start(order.command, order.env, order.cwd)
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
-        if not running.ended_soon(ears):
-            running.watch(ears, hear, show, linger)
-        return running.outcome()
+        ended = _ended_soon(its_shell, order.timeout_s, ears)
+        if ended and ended.is_over:
+            return _outcome(order, started, None, ended.status, ended.usage)
+        running = _Running(its_shell, order, started, ended)
+        running.watch(ears, hear, show, linger)
+        return _outcome(order, started, running.word, running.status, running.usage, running.streams)
     finally:
-        running.close()
+        shell.close(its_shell)
+
+
+class _Ended(NamedTuple):
+    """The shell has ended. `is_over`: and nothing is left to do."""
+
+    status: int
+    usage: Any
+    is_over: bool
+
+
+def _ended_soon(its_shell: Shell, timeout_s: float | None, ears: list[int]) -> _Ended | None:
+    """Whether it ended soon; and whether it printed nothing, left no process and nobody said a word meanwhile.
+
+    As most commands do. Between two of them the processor's caches are another program's, and each line costs.
+    """
+    pid, out, err, ends, exit_fd = its_shell
+    if exit_fd is None or (timeout_s and timeout_s < LINGER_S):
+        return None
+    poll = _listening((*ears, out, err, exit_fd))
+    if poll.poll(_LINGER_MS) != [(exit_fd, select.POLLIN)]:
+        return None
+    found, status, usage = os.wait4(pid, os.WNOHANG)
+    if not found:
+        return None
+    if not tree.is_childless():
+        return _Ended(status, usage, False)
+    shell.let_go(ends)
+    *said, (_, _) = poll.poll(0)  # the last one says once more that it ended
+    return _Ended(status, usage, said == [(out, select.POLLHUP), (err, select.POLLHUP)])
+
+
+def _outcome(
+    order: Order, started: float, word: str | None, status: int, usage: Any, streams: Sequence[Stream] = ()
+) -> Outcome:
+    """word: why it was stopped. streams: stdout and stderr, if it printed anything."""
+    took_ms = int((time.monotonic() - started) * 1000)
+    code = os.waitstatus_to_exitcode(status)
+    if word is None:
+        word = "failed" if code else "success"
+    stdout, stderr = (stream.output() for stream in streams) if streams else (EMPTY, EMPTY)
+    error = None if word == "success" else _error(order, word, code, stderr)
+    return Outcome(
+        word,
+        Ending(code, error, took_ms, int(usage[0] * 1000), int(usage[1] * 1000), usage[2], stdout, stderr),
+    )
 
 
 class _Running:
-    """A command between its start and its end."""
+    """A command that takes its time, prints, leaves processes or is told to stop: from a moment after its start to its end."""
 
-    streams: tuple[Stream, ...] = ()  # stdout and stderr, once there is something to keep
-    word: str | None = None  # why it is being stopped
-    ended = False
-    status = 0
-    usage: Any = None
-
-    def __init__(self, order: Order, started: float):
+    def __init__(self, its_shell: Shell, order: Order, started: float, ended: _Ended | None):
+        self.pid, out, err, self.ends, self.exit_fd = its_shell
         self.order = order
         self.started = started
-        self.pid, self.out, self.err, self.writing_ends = shell.start(order.command, order.env, order.cwd)
-        self.exit_fd = _pidfd_open(self.pid) if _pidfd_open else None
-
-    def ended_soon(self, ears: list[int]) -> bool:
-        """Whether nothing is left to do: it ended soon, printed nothing, left no process and nobody said a word.
-
-        As most commands do. Between two of them the processor's caches are another program's, and each line costs.
-        """
-        exit_fd, timeout_s = self.exit_fd, self.order.timeout_s
-        if exit_fd is None or (timeout_s and timeout_s < LINGER_S):
-            return False
-        poll = _listening((*ears, self.out, self.err, exit_fd))
-        if poll.poll(_LINGER_MS) != [(exit_fd, select.POLLIN)] or not self._has_ended() or not tree.is_childless():
-            return False
-        self._let_go()
-        *said, (_, _) = poll.poll(0)  # the last one says once more that it ended
-        return said == [(self.out, select.POLLHUP), (self.err, select.POLLHUP)]
+        self.word: str | None = None  # why it is being stopped
+        self.ended = ended is not None
+        self.status = ended.status if ended else 0
+        self.usage: Any = ended.usage if ended else None
+        self.streams = (Stream(out, order.output_bytes), Stream(err, order.output_bytes))
 
     def watch(
         self,
@@ -115,54 +146,29 @@ class _Running:
         self.show_at = self.started + SHOW_EVERY_S
         self.linger_at = self.started + LINGER_S
         self.timeout_at = self.started + self.order.timeout_s if self.order.timeout_s else math.inf
-        self.streams = (Stream(self.out, self.order.output_bytes), Stream(self.err, self.order.output_bytes))
-        for fd in (self.out, self.err):
-            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
-        ends = () if self.exit_fd is None else (self.exit_fd,)
-        poll = _listening((*ears, self.out, self.err, *ends))
+        for stream in self.streams:
+            fcntl.fcntl(stream.fd, fcntl.F_SETFL, os.O_NONBLOCK)
+        stdout, stderr = self.streams
+        exits = () if self.exit_fd is None else (self.exit_fd,)
+        poll = _listening((*ears, stdout.fd, stderr.fd, *exits))
         while not self.ended:
             may_have_ended = self.exit_fd is None
             for fd, _ in poll.poll(self._patience_ms(show, linger)):
-                if fd == self.out:
-                    self.streams[0].read()
-                elif fd == self.err:
-                    self.streams[1].read()
+                if fd == stdout.fd:
+                    stdout.read()
+                elif fd == stderr.fd:
+                    stderr.read()
                 elif fd == self.exit_fd:
                     may_have_ended = True
                 else:
                     self._obey(hear())
             if may_have_ended:
                 self._has_ended()
-        self._let_go()
+        shell.let_go(self.ends)
         self._let_it_finish_printing()
         self._end_leftovers()
         if self._is_open():
             self._read_all(time.monotonic() + LATE_OUTPUT_S)
-
-    def outcome(self) -> Outcome:
-        code = os.waitstatus_to_exitcode(self.status)
-        word = self.word or ("success" if code == 0 else "failed")
-        stdout, stderr = (self.streams[0].output(), self.streams[1].output()) if self.streams else (EMPTY, EMPTY)
-        error = None if word == "success" else self._error(word, code, stderr)
-        took_ms = int((time.monotonic() - self.started) * 1000)
-        user_s, system_s, max_rss_kb = self.usage[:3]
-        return Outcome(
-            word, Ending(code, error, took_ms, int(user_s * 1000), int(system_s * 1000), max_rss_kb, stdout, stderr)
-        )
-
-    def close(self) -> None:
-        if self.writing_ends:
-            self._let_go()
-        os.close(self.out)
-        os.close(self.err)
-        if self.exit_fd is not None:
-            os.close(self.exit_fd)
-
-    def _let_go(self) -> None:
-        """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
-        for fd in self.writing_ends:
-            os.close(fd)
-        self.writing_ends = ()
 
     def _has_ended(self) -> bool:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
@@ -242,16 +248,17 @@ class _Running:
             os.killpg(self.pid, signal.SIGKILL)
         tree.end_children()
 
-    def _error(self, word: str, code: int, stderr: Output) -> str:
-        if word == "timeout":
-            return f"timed out after {self.order.timeout_s:g} s"
-        if word != "failed":
-            return "stopped with its worker and given back" if word == "released" else word
-        if code < 0:
-            return f"killed by {_signal_name(-code)}"
-        says = f"exit code {code}" + (f" ({_WORDS[code]})" if code in _WORDS else "")
-        last = stderr.last_line()
-        return f"{says}: {last}" if last else says
+
+def _error(order: Order, word: str, code: int, stderr: Output) -> str:
+    if word == "timeout":
+        return f"timed out after {order.timeout_s:g} s"
+    if word != "failed":
+        return "stopped with its worker and given back" if word == "released" else word
+    if code < 0:
+        return f"killed by {_signal_name(-code)}"
+    says = f"exit code {code}" + (f" ({_WORDS[code]})" if code in _WORDS else "")
+    last = stderr.last_line()
+    return f"{says}: {last}" if last else says
 
 
 def _signal_name(number: int) -> str:

@@ -1,19 +1,30 @@
-"""Start the shell that runs a command."""
+"""The shell that runs a command: its start, and the descriptors by which it is watched."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 SHELL = "/bin/sh"
 # All that can be, not only those that are ignored here: the C library asks twice about each that is not among them.
 _SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}]
+_pidfd_open = getattr(os, "pidfd_open", None)  # Linux has it
 
 
-def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> tuple[int, int, int, tuple[int, ...]]:
-    """Start it in its own session, with this stdin. Its pid, where to read stdout and stderr, the other ends of both.
+class Shell(NamedTuple):
+    """It runs. `out` and `err`: where to read them. `ends`: the other ends of both. `exit_fd`: readable when it ended, if the system can."""
+
+    pid: int
+    out: int
+    err: int
+    ends: list[int]
+    exit_fd: int | None
+
+
+def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
+    """Start it in its own session, with this stdin.
 
     env: of str or bytes, as execve(2) takes them. Raises OSError; `filename` is `cwd` when that cannot be entered.
     """
@@ -47,4 +58,24 @@ def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> tuple[int, i
         if home is not None:
             os.chdir(home)
             os.close(home)
-    return pid, out, err, (out_end, err_end)
+    try:
+        exit_fd = _pidfd_open(pid) if _pidfd_open else None
+    except OSError:  # too many are open: it runs, and is asked now and then
+        exit_fd = None
+    return Shell(pid, out, err, [out_end, err_end], exit_fd)
+
+
+def let_go(ends: list[int]) -> None:
+    """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
+    while ends:
+        os.close(ends.pop())
+
+
+def close(shell: Shell) -> None:
+    """Close all that is open for it. The process itself is reaped by whoever started it."""
+    _, out, err, ends, exit_fd = shell
+    let_go(ends)
+    os.close(out)
+    os.close(err)
+    if exit_fd is not None:
+        os.close(exit_fd)

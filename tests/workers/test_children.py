@@ -19,7 +19,8 @@ def gone(pid):
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 def child(*words):
-    return subprocess.Popen(words or ("sleep", "300")).pid
+    words = words or ("sleep", "300")
+    return os.posix_spawnp(words[0], words, os.environ)
 
 tree.adopt_orphans("test")
 other = ThreadPoolExecutor(1)
