@@ -62,9 +62,9 @@ def alternating(contestants: Iterable[T], rounds: int) -> Iterator[T]:
         yield from order if number % 2 == 0 else reversed(order)
 
 
-def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleaved(contestants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """The samples of each contestant, one a round, in alternating rounds."""
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    samples: dict[str, list[T]] = {name: [] for name in contestants}
     for name in alternating(contestants, rounds):
         samples[name].append(contestants[name]())
     return samples

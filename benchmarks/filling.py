@@ -61,6 +61,8 @@ def filled(finished: int, waiting: int) -> Iterator[Path]:
     with place.scratch() as folder:
         copy = folder / "queue.db"
         shutil.copyfile(kept, copy)
+        with copy.open("rb+") as file:  # else the first checkpoints wait until all of it is on the disk
+            os.fsync(file.fileno())
         yield copy
 
 

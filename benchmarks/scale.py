@@ -1,8 +1,9 @@
 """What millions of jobs cost: one step of a worker (an end and the next claim) beside the same in an empty database.
 
-The step is made through the engine as a worker makes it, in one transaction with `synchronous=NORMAL`, checkpoints
-included, on three databases in alternating rounds: the full one; one that holds only what is claimed; and the same but for
-one job in each queue and priority that waits for tomorrow, to tell what many jobs cost from what many queues cost.
+The step is made through the engine as a worker makes it, in one transaction with `synchronous=NORMAL`, on three databases in
+alternating rounds: the full one; one that holds only what is claimed; and the same but for one job in each queue and priority
+that waits for tomorrow, to tell what many jobs cost from what many queues cost. A worker never waits for a checkpoint, which
+is its supervisor's; here one comes after every thousand steps and is timed apart, as what it adds to a step.
 
 Then workers drain the full database, with and without the deletion of three tenths of its jobs going on: once by the
 settings (the supervisor does it, in slices of its time), once by `queuectl prune`. Throughput there is counted over some
@@ -26,6 +27,7 @@ from benchmarks.figures import Figure, interleaved, ratios
 from engine import config, jobs, queries
 from engine.jobs import Claim, Ending
 
+_BETWEEN_CHECKPOINTS = 1_000  # steps; at full speed the supervisor makes fewer
 DONE = Ending(return_code=0, duration_ms=1)
 
 
@@ -33,7 +35,7 @@ class Sizes(NamedTuple):
     finished: int = 10_000_000
     waiting: int = 1_000_000
     steps: int = 5_000  # of a worker, in a round
-    rounds: int = 5
+    rounds: int = 9
     seconds: float = 6.0  # that workers drain, in a round
     workers: int = 2
 
@@ -60,13 +62,16 @@ def _steps(full: Path, folder: Path, sizes: Sizes) -> list[Figure]:
     empty, levels = folder / "empty.db", folder / "levels.db"
     _fill_levels(levels)
     contestants = {
-        "full": partial(step_us, full, sizes.steps),
-        "empty": partial(step_us, empty, sizes.steps, fill=True),
-        "levels": partial(step_us, levels, sizes.steps, fill=True),
+        "full": partial(cost, full, sizes.steps),
+        "empty": partial(cost, empty, sizes.steps, fill=True),
+        "levels": partial(cost, levels, sizes.steps, fill=True),
     }
     for measure in contestants.values():  # the first round loads what the others find in memory
         measure()
-    samples = interleaved(contestants, sizes.rounds)
+    found = interleaved(contestants, sizes.rounds)
+    samples = {name: [step for step, _ in steps] for name, steps in found.items()}
+    checkpoints = {name: [added for _, added in steps] for name, steps in found.items()}
+    whole = {name: [sum(both) for both in steps] for name, steps in found.items()}
     name = "an end and the next claim"
     return [
         Figure(f"{name}: empty", samples["empty"], "µs"),
@@ -74,6 +79,9 @@ def _steps(full: Path, folder: Path, sizes: Sizes) -> list[Figure]:
         Figure(f"{name}: full / empty", ratios(samples["full"], samples["empty"]), "", at_most=1.2),
         Figure(f"{name}: empty but for its queues and priorities", samples["levels"], "µs"),
         Figure(f"{name}: full / that", ratios(samples["full"], samples["levels"]), ""),
+        Figure("the supervisor's checkpoint, for each: empty", checkpoints["empty"], "µs"),
+        Figure("the supervisor's checkpoint, for each: full", checkpoints["full"], "µs"),
+        Figure("all three together: full / empty", ratios(whole["full"], whole["empty"]), "", at_most=1.2),
     ]
 
 
@@ -86,23 +94,43 @@ def _fill_levels(path: Path) -> None:
         )
 
 
-def step_us(path: Path, steps: int, fill: bool = False) -> float:
-    """How long a step takes on average. `fill`: store the jobs for it first."""
+class Cost(NamedTuple):
+    """Of a step on average, in microseconds, and what the checkpoint adds to it in another process."""
+
+    step_us: float
+    checkpoint_us: float
+
+
+def cost(path: Path, steps: int, fill: bool = False) -> Cost:
+    """What a step costs. `fill`: store the jobs for it first."""
     models.connect(str(path), durable=False)
     try:
+        models.db.execute_sql("PRAGMA wal_autocheckpoint = 0")
         if fill:
             jobs.enqueue_many({"command": place.NOOP} for _ in range(steps + 1))
         held = _claim()
-        began = time.perf_counter()
-        for _ in range(steps):
-            with models.db.transaction():
-                jobs.complete(held, DONE)
-                held = _claim()
-        took_s = time.perf_counter() - began
+        _checkpoint_s()
+        stepping_s = checkpoints_s = 0.0
+        for left in range(steps, 0, -_BETWEEN_CHECKPOINTS):
+            began = time.perf_counter()
+            for _ in range(min(left, _BETWEEN_CHECKPOINTS)):
+                with models.db.transaction():
+                    jobs.complete(held, DONE)
+                    held = _claim()
+            stepping_s += time.perf_counter() - began
+            checkpoints_s += _checkpoint_s()
         jobs.complete(held, DONE)
-        return took_s / steps * 1e6
+        return Cost(stepping_s / steps * 1e6, checkpoints_s / steps * 1e6)
     finally:
         models.disconnect()
+
+
+def _checkpoint_s() -> float:
+    """Checkpoint as the supervisor does, so that the log is written over again instead of growing; how long it took."""
+    began = time.perf_counter()
+    _, frames, moved = models.db.execute_sql("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    assert frames == moved, "somebody reads"
+    return time.perf_counter() - began
 
 
 def _claim() -> Claim:

@@ -25,7 +25,7 @@ TARGET = 0.90
 class Sizes(NamedTuple):
     jobs: int = 1_000
     rounds: int = 3  # with the same workers; short ones, for the machine is now slower and now faster for seconds
-    lives: int = 9  # how often the workers are new ones
+    lives: int = 15  # how often the workers are new ones
     workers: tuple[int, ...] = (1, 2, 4)
 
 
