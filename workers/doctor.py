@@ -12,7 +12,7 @@ from engine.errors import QueueError
 from engine.health import OK, PROBLEM, WARNING, Finding
 from engine.queries import SILENT_MS
 from models import Job, Supervisor, Worker, db
-from workers import locks
+from workers import locks, tree
 from workers.control import supervisor_lives
 
 _CLOCK_MS = 2000
@@ -53,6 +53,7 @@ def _of_processes() -> list[Finding]:
         health.looked_at("running jobs", _running),
         health.looked_at("workers", _workers),
         health.looked_at("lock files", _lock_files),
+        health.looked_at("list of processes", _processes),
     ]
 
 
@@ -120,6 +121,16 @@ def _lock_files() -> Finding:
         return Finding("lock files", OK, "none is left over")
     return Finding(
         "lock files", WARNING, f"{len(stale)} of past workers are left", "'queuectl doctor --fix' removes them."
+    )
+
+
+def _processes() -> Finding:
+    """Where there is no such list (macOS) the process groups of commands are ended, and that is known."""
+    if tree.sees_itself() or not os.path.exists("/proc/self"):
+        return Finding("list of processes", OK, "what a command leaves behind is found")
+    says = "/proc shows another PID namespace, so what leaves its command's process group is not ended"
+    return Finding(
+        "list of processes", WARNING, says, "Start it where /proc is its own: unshare --pid --fork --mount-proc."
     )
 
 

@@ -113,6 +113,13 @@ def has_no_child() -> bool:
     return False
 
 
+def sees_itself() -> bool:
+    """Whether /proc numbers processes as this one does: not after `unshare --pid` without a /proc of its own."""
+    with suppress(OSError):
+        return os.readlink(f"{_PROC}/self") == str(os.getpid())
+    return False
+
+
 def is_childless() -> bool:
     """Whether the kernel says that no child is left. One that has ended is reaped, and was one.
 
@@ -134,7 +141,7 @@ def _own_lists(me: int) -> list[int]:
 
     Opened once by each process: by a worker when all its threads are there. An orphan becomes the first one's.
     """
-    threads = f"{_PROC}/{me}/task"
+    threads = f"{_PROC}/self/task"
     with suppress(OSError):
         return [os.open(f"{threads}/{thread}/children", os.O_RDONLY | os.O_CLOEXEC) for thread in os.listdir(threads)]
     return []
@@ -152,6 +159,8 @@ def _children(pid: int | None = None) -> list[int]:
     pid = pid or os.getpid()
     threads = f"{_PROC}/{pid}/task"
     if os.path.exists(f"{threads}/{pid}/children"):
+        if not sees_itself():
+            return []  # these numbers are other processes' here
         with suppress(FileNotFoundError):
             lists = [_read(f"{threads}/{thread}/children") for thread in os.listdir(threads)]
             return [int(child) for each in lists for child in each.split()]
@@ -211,6 +220,8 @@ class _handle:
 
 def _pids() -> Iterator[int]:
     me = os.getpid()
+    if not sees_itself():
+        return
     with suppress(FileNotFoundError):
         yield from (int(name) for name in os.listdir(_PROC) if name.isdigit() and int(name) != me)
 

@@ -54,6 +54,17 @@ os.waitpid(forked, 0)
 print(tree.is_childless())""",
         "True False True False",
     ),
+    "the list of processes is another namespace's": (
+        """
+kept = child()
+tree._own_lists.cache_clear()
+for name in ("self", str(os.getpid()), str(kept)):
+    os.symlink(f"/proc/{os.getpid()}", f"{sys.argv[1]}/{name}")
+tree._PROC = sys.argv[1]
+print(tree.is_childless(), tree.end_children(), tree.end_marked([""]), tree.sees_itself())
+os.kill(kept, 0)""",
+        "False 0 0 False",
+    ),
     "the system lists no children": (
         """
 tree._own_lists.cache_clear()
@@ -67,8 +78,9 @@ print(tree.is_childless(), tree.is_childless())""",
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_child_that_is_left_is_seen(case):
+def test_a_child_that_is_left_is_seen(case, tmp_path):
     lines, says = CASES[case]
     program = f"{_PRELUDE}{lines}\ntree._PROC = '/proc'\ntree.end_children()\nsys.stdout.flush()\nos._exit(0)\n"
-    done = subprocess.run([sys.executable, "-c", program], cwd=models.ROOT, capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", program, tmp_path]
+    done = subprocess.run(words, cwd=models.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", *says.split()]

@@ -14,7 +14,7 @@ from engine.errors import Refused
 from engine.health import OK, PROBLEM, WARNING
 from models import Supervisor, Worker
 from tests.support import wait_until
-from workers import doctor, locks
+from workers import doctor, locks, tree
 from workers.standstill import standstill
 
 
@@ -57,7 +57,7 @@ def test_all_is_well_while_workers_work(queue):
     queue.add("sleep 60", id="job")
     queue.wait_for("job", "processing")
     found = _found(queue)
-    checks = ("supervisor", "waiting jobs", "running jobs", "workers", "lock files", "counters")
+    checks = ("supervisor", "waiting jobs", "running jobs", "workers", "lock files", "list of processes", "counters")
     assert {name: found[name] for name in checks} == dict.fromkeys(checks, OK)
 
 
@@ -154,3 +154,9 @@ def test_the_supervisor_deletes_what_is_old(queue):
     models.db.execute_sql("UPDATE job SET created_at = ?, finished_at = ?", (long_ago, long_ago))
     queue.start()
     wait_until(lambda: not models.Job.select().exists())
+
+
+def test_a_list_of_processes_that_is_not_its_own_is_told(queue, monkeypatch):
+    assert _found(queue)["list of processes"] == OK
+    monkeypatch.setattr(tree, "sees_itself", lambda: False)
+    assert _found(queue)["list of processes"] == WARNING
