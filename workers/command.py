@@ -67,43 +67,37 @@ def run(
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
-        ended = _ended_soon(its_shell, order.timeout_s, ears)
-        if ended and ended.is_over:
-            return _outcome(order, started, None, ended.status, ended.usage)
-        running = _Running(its_shell, order, started, ended)
+        status, usage, is_over = _ended_soon(its_shell, order.timeout_s, ears)
+        if is_over:
+            return _outcome(order, started, None, status, usage)
+        running = _Running(its_shell, order, started, status, usage)
         running.watch(ears, hear, show, linger)
         return _outcome(order, started, running.word, running.status, running.usage, running.streams)
     finally:
         shell.close(its_shell)
 
 
-class _Ended(NamedTuple):
-    """The shell has ended. `is_over`: and nothing is left to do."""
+def _ended_soon(its_shell: Shell, timeout_s: float | None, ears: list[int]) -> tuple[int, Any, bool]:
+    """Its status and usage, None if it has not ended soon; whether nothing is left to do.
 
-    status: int
-    usage: Any
-    is_over: bool
-
-
-def _ended_soon(its_shell: Shell, timeout_s: float | None, ears: list[int]) -> _Ended | None:
-    """Whether it ended soon; and whether it printed nothing, left no process and nobody said a word meanwhile.
-
-    As most commands do. Between two of them the processor's caches are another program's, and each line costs.
+    It printed nothing, left no process and nobody said a word meanwhile: so do most commands. Between two of them the
+    processor's caches are another program's, and each line costs, each call of a function most.
     """
     pid, out, err, ends, exit_fd = its_shell
     if exit_fd is None or (timeout_s and timeout_s < LINGER_S):
-        return None
+        return 0, None, False
     poll = _listening((*ears, out, err, exit_fd))
     if poll.poll(_LINGER_MS) != [(exit_fd, select.POLLIN)]:
-        return None
+        return 0, None, False
     found, status, usage = os.wait4(pid, os.WNOHANG)
     if not found:
-        return None
+        return 0, None, False
     if not tree.is_childless():
-        return _Ended(status, usage, False)
-    shell.let_go(ends)
+        return status, usage, False
+    while ends:
+        os.close(ends.pop())
     *said, (_, _) = poll.poll(0)  # the last one says once more that it ended
-    return _Ended(status, usage, said == [(out, select.POLLHUP), (err, select.POLLHUP)])
+    return status, usage, said == [(out, select.POLLHUP), (err, select.POLLHUP)]
 
 
 def _outcome(
@@ -125,14 +119,14 @@ def _outcome(
 class _Running:
     """A command that takes its time, prints, leaves processes or is told to stop: from a moment after its start to its end."""
 
-    def __init__(self, its_shell: Shell, order: Order, started: float, ended: _Ended | None):
+    def __init__(self, its_shell: Shell, order: Order, started: float, status: int, usage: Any):
         self.pid, out, err, self.ends, self.exit_fd = its_shell
         self.order = order
         self.started = started
         self.word: str | None = None  # why it is being stopped
-        self.ended = ended is not None
-        self.status = ended.status if ended else 0
-        self.usage: Any = ended.usage if ended else None
+        self.ended = usage is not None
+        self.status = status
+        self.usage = usage
         self.streams = (Stream(out, order.output_bytes), Stream(err, order.output_bytes))
 
     def watch(
@@ -164,11 +158,16 @@ class _Running:
                     self._obey(hear())
             if may_have_ended:
                 self._has_ended()
-        shell.let_go(self.ends)
+        self._let_go()
         self._let_it_finish_printing()
         self._end_leftovers()
         if self._is_open():
             self._read_all(time.monotonic() + LATE_OUTPUT_S)
+
+    def _let_go(self) -> None:
+        """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
+        while self.ends:
+            os.close(self.ends.pop())
 
     def _has_ended(self) -> bool:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)

@@ -40,9 +40,11 @@ class Writer:
 
     def begin(self, held: Claim, ended: Ended | None = None) -> bool:
         """Say that the job's command is about to be started, and how a run `ended`; False when that cannot be said."""
-        if ended is not None and _is_quiet(ended):
-            over, _, (_, _, *took, _, _), started_at = ended
-            return self._add(_QUIET.pack(_QUIET_KIND, held.pk, held.run, over.pk, over.run, started_at, *took))
+        if ended is not None:
+            over, outcome, (code, error, *took, stdout, stderr), started_at = ended
+            is_quiet = code == 0 and outcome == "success" and error is None and stdout is stderr is EMPTY
+            if is_quiet and None not in (started_at, *took):
+                return self._add(_QUIET.pack(_QUIET_KIND, held.pk, held.run, over.pk, over.run, started_at, *took))
         return self._add(marshal.dumps((held.pk, held.run, ended and _values(ended)), _FORMAT))
 
     def end(self, ended: Ended) -> bool:
@@ -83,18 +85,6 @@ class Writer:
             finally:
                 os.close(fd)
         return self._map
-
-
-def _is_quiet(ended: Ended) -> bool:
-    """Whether it succeeded, printed nothing, and all the numbers are there."""
-    _, outcome, ending, started_at = ended
-    return (
-        outcome == "success"
-        and ending.return_code == 0
-        and ending.error is None
-        and ending.stdout is ending.stderr is EMPTY
-        and None not in (started_at, *ending[2:6])
-    )
 
 
 def _values(ended: Ended) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 SHELL = "/bin/sh"
 # All that can be, not only those that are ignored here: the C library asks twice about each that is not among them.
@@ -13,14 +13,9 @@ _SIGNALS = [int(number) for number in signal.valid_signals() - {signal.SIGKILL, 
 _pidfd_open = getattr(os, "pidfd_open", None)  # Linux has it
 
 
-class Shell(NamedTuple):
-    """It runs. `out` and `err`: where to read them. `ends`: the other ends of both. `exit_fd`: readable when it ended, if the system can."""
-
-    pid: int
-    out: int
-    err: int
-    ends: list[int]
-    exit_fd: int | None
+# One that runs: its pid, where to read stdout and stderr, the other ends of both, and what is readable when it has ended,
+# if the system has that. A tuple without names: one with names is made by a function, and this is made for each job.
+Shell = tuple[int, int, int, list[int], int | None]
 
 
 def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
@@ -62,20 +57,14 @@ def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
         exit_fd = _pidfd_open(pid) if _pidfd_open else None
     except OSError:  # too many are open: it runs, and is asked now and then
         exit_fd = None
-    return Shell(pid, out, err, [out_end, err_end], exit_fd)
-
-
-def let_go(ends: list[int]) -> None:
-    """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
-    while ends:
-        os.close(ends.pop())
+    return pid, out, err, [out_end, err_end], exit_fd
 
 
 def close(shell: Shell) -> None:
-    """Close all that is open for it. The process itself is reaped by whoever started it."""
+    """Close all that is open for it still. The process itself is reaped by whoever started it."""
     _, out, err, ends, exit_fd = shell
-    let_go(ends)
-    os.close(out)
-    os.close(err)
+    for fd in (*ends, out, err):
+        os.close(fd)
+    ends.clear()
     if exit_fd is not None:
         os.close(exit_fd)

@@ -125,7 +125,7 @@ def _no_leftover_loop(patch: Patch) -> None:
 
 
 def _only_the_group_is_ended(patch: Patch) -> None:
-    patch(command, "tree", SimpleNamespace(end_children=lambda: 0))
+    patch(command, "tree", SimpleNamespace(end_children=lambda: 0, is_childless=tree.is_childless))
 
 
 def _leftovers_are_ended_in_one_pass(patch: Patch) -> None:
@@ -135,7 +135,7 @@ def _leftovers_are_ended_in_one_pass(patch: Patch) -> None:
             tree._kill_child(pid)
         tree._reap(found)
 
-    patch(command, "tree", SimpleNamespace(end_children=end_children))
+    patch(command, "tree", SimpleNamespace(end_children=end_children, is_childless=tree.is_childless))
 
 
 # --- the supervisor

@@ -166,7 +166,7 @@ def test_a_worker_and_a_supervisor_suspended_for_long_lose_nothing_and_nobody_ta
     gate.touch()
     wait_until(lambda: not queue.marked_processes())
     assert (queue.state(job_id), len(queries.supervisors())) == ("processing", 1)
-    for pid in (supervisor, worker):
+    for pid in (worker, supervisor):  # the supervisor would wake the worker, which leaves then
         os.kill(pid, signal.SIGCONT)
     queue.wait_for(job_id, "completed")
     assert queue.outcomes(job_id) == ["success"]
