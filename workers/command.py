@@ -27,6 +27,7 @@ LINGER_S = 0.02  # a command that runs longer than this keeps others waiting
 _LINGER_MS = int(LINGER_S * 1000)
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
 
+new = tuple.__new__  # of a tuple with names, without the function that makes it
 _WORDS = {126: "found, but not executable", 127: "command not found"}
 
 
@@ -110,10 +111,9 @@ def _outcome(
         word = "failed" if code else "success"
     stdout, stderr = (stream.output() for stream in streams) if streams else (EMPTY, EMPTY)
     error = None if word == "success" else _error(order, word, code, stderr)
-    return Outcome(
-        word,
-        Ending(code, error, took_ms, int(usage[0] * 1000), int(usage[1] * 1000), usage[2], stdout, stderr),
-    )
+    user_ms, system_ms, max_rss_kb = int(usage[0] * 1000), int(usage[1] * 1000), usage[2]
+    ending = new(Ending, (code, error, took_ms, user_ms, system_ms, max_rss_kb, stdout, stderr))
+    return new(Outcome, (word, ending))
 
 
 class _Running:

@@ -123,5 +123,5 @@ class Hand:
             self.full = True
         if not self.alone:
             self.unsaid = run
-            if not self.journal.has_room(printed):
+            if printed > self.journal.room:
                 self.full = True

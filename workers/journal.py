@@ -22,11 +22,10 @@ from engine.output import EMPTY, Output
 
 SIZE = 16_384  # bytes; more than a handful of ends with little output
 _HEAD = Struct("=II")  # length and checksum of the record after it
-_SPARE = 2048  # more than what a record holds beside what was printed
+_ROOM = SIZE - 2048  # a record holds less than the rest beside what was printed
 _FORMAT = 2  # of marshal: the same in every Python
-_QUIET = Struct(
-    "=B9q"
-)  # its kind; pk and run of the one that begins and of the one that ended, and what is known of that
+# Its kind; pk and run of the one that begins and of the one that ended, and what is known of that.
+_QUIET = Struct("=B9q")
 _QUIET_KIND = 1  # no marshalled value begins with this byte
 
 
@@ -37,6 +36,7 @@ class Writer:
         self._path = path
         self._map: mmap.mmap | None = None
         self._used = 0
+        self.room = _ROOM  # the end of a run that printed no more bytes than this can be said still
 
     def begin(self, held: Claim, ended: Ended | None = None) -> bool:
         """Say that the job's command is about to be started, and how a run `ended`; False when that cannot be said."""
@@ -51,15 +51,12 @@ class Writer:
         """Say how a run ended; False when that cannot be said."""
         return self._add(marshal.dumps((None, None, _values(ended)), _FORMAT))
 
-    def has_room(self, printed: int) -> bool:
-        """Whether the end of a run that printed so many bytes can be said too."""
-        return self._used + printed + _SPARE <= SIZE
-
     def forget(self) -> None:
         """All that was said is stored elsewhere by now."""
         if self._map is not None:
             _HEAD.pack_into(self._map, 0, 0, 0)
             self._used = 0
+            self.room = _ROOM
 
     def _add(self, record: bytes) -> bool:
         page = self._map or self._make()
@@ -73,6 +70,7 @@ class Writer:
         page[begins:ends] = record
         _HEAD.pack_into(page, self._used, len(record), zlib.crc32(record))
         self._used = ends
+        self.room = _ROOM - ends
         return True
 
     def _make(self) -> mmap.mmap | None:

@@ -20,7 +20,7 @@ from engine.errors import Unavailable
 from engine.jobs import Claim, Ended, Ending, show_output, turn  # by name: loaded once, before workers are forked
 from engine.output import Output
 from workers import command, log, tree
-from workers.command import Order, Outcome
+from workers.command import Order, Outcome, new
 from workers.hand import Hand
 
 PATIENCE_S = 2.0  # for a lock; then a worker looks after its command and its supervisor before it tries again
@@ -153,7 +153,7 @@ class Loop:
                 outcome = command.run(self._order(held), self.ears, self._hear, self._show, self._settle)
         finally:
             self.held = None
-        self.hand.end(Ended(held, *outcome, self.started_at))
+        self.hand.end(new(Ended, (held, *outcome, self.started_at)))
 
     def _order(self, held: Claim) -> Order:
         settings = config.of(held.settings)
@@ -163,14 +163,8 @@ class Loop:
         env[b"QUEUECTL_JOB_ID"] = held.id
         env[b"QUEUECTL_ATTEMPT"] = str(held.attempts + 1)
         env[_MARK] = tree.mark(self.instance, held.pk, held.run)
-        return Order(
-            held.command,
-            env,
-            held.cwd,
-            timeout_ms / 1000 or None,
-            settings["kill_grace_sec"],
-            settings["output_limit_kb"] * 1024,
-        )
+        grace_s, output_bytes = settings["kill_grace_sec"], settings["output_limit_kb"] * 1024
+        return new(Order, (held.command, env, held.cwd, timeout_ms / 1000 or None, grace_s, output_bytes))
 
     def _show(self, stdout: Output, stderr: Output) -> None:
         """Store what the running command has printed so far."""

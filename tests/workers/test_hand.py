@@ -17,7 +17,7 @@ from engine.output import Output
 from models import Attempt, Job
 from tests.support import wait_until
 from workers import hand as hands
-from workers import journal, locks
+from workers import locks
 from workers.hand import Hand
 from workers.journal import Journal
 from workers.loop import Loop
@@ -239,13 +239,13 @@ def test_a_full_disk_is_told_to_who_wants_to_begin(hand, monkeypatch):
     assert not hand.begin(first)
 
 
-def test_an_end_that_finds_no_room_is_stored_before_the_next_command(hand, monkeypatch):
+def test_an_end_that_finds_no_room_is_stored_before_the_next_command(hand):
     first, second, _ = _fill(hand, 1, 3)
     for held in (first, second):
         assert hand.next() == held
         hand.begin(held)
         if held == second:
-            monkeypatch.setattr(journal.Writer, "has_room", lambda *_: False)
+            hand.journal.room = -1
         hand.end(_ended(held))
     assert hand.next() is None
 

@@ -115,7 +115,7 @@ def test_it_has_room_for_what_it_says_it_has(path):
     )
     writer = Writer(path)
     pk = 0
-    while writer.has_room(1000):
+    while writer.room >= 1000:
         pk += 1
         assert writer.begin(_claim(pk), Ended(_claim(pk), "failed", ending))
     assert pk > journal.SIZE // 4096
