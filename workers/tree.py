@@ -22,14 +22,13 @@ def adopt_orphans(name: str) -> None:
     Where the system has no such thing (macOS), orphans go to process 1 and only their group is ended.
     """
     with suppress(OSError, AttributeError):
-        libc = _libc()
-        libc.prctl(_SUBREAPER, 1, 0, 0, 0)
-        libc.prctl(_NAME, name.encode()[:15], 0, 0, 0)
+        libc().prctl(_SUBREAPER, 1, 0, 0, 0)
+        libc().prctl(_NAME, name.encode()[:15], 0, 0, 0)
 
 
 @cache
-def _libc() -> ctypes.CDLL:
-    """Loaded once, by the supervisor: a worker shares it."""
+def libc() -> ctypes.CDLL:
+    """The C library. Loaded once, by the supervisor: a worker shares it."""
     return ctypes.CDLL(None, use_errno=True)
 
 

@@ -18,6 +18,7 @@ from models import Attempt, Job
 from tests.support import wait_until
 from workers import hand as hands
 from workers import locks
+from workers import loop as loops
 from workers.hand import Hand
 from workers.journal import Journal
 from workers.loop import Loop
@@ -286,6 +287,30 @@ def test_a_job_that_waits_behind_another_can_be_cancelled(loop):
         "cancelled",
         "pending",
     ]
+
+
+def test_a_worker_without_a_job_for_a_while_gives_back_memory_once(loop, monkeypatch):
+    made, supervisor = loop
+    tidied = []
+    tidy = loops._tidy
+
+    def tidies() -> None:
+        tidied.append(tidy())
+        supervisor.send(b"wake")  # else it would wait for ever
+
+    monkeypatch.setattr(loops, "_tidy", tidies)
+    monkeypatch.setattr(loops, "REST_S", 0)
+    for times in (1, 2):
+        jobs.enqueue({"command": "true"})
+        assert made._next() is not None
+        supervisor.send(b"wake")
+        made._rest()
+        assert len(tidied) == times - 1  # word came at once
+        made._rest()
+        assert len(tidied) == times
+        supervisor.send(b"wake")
+        made._rest()
+        assert len(tidied) == times  # nothing was run since
 
 
 @pytest.fixture
