@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -81,10 +82,15 @@ class Queue:
             os.mkfifo(self._bell)
         return f"echo >'{self._bell}'"
 
-    def wait_for_bell(self) -> None:
-        """Wait until the command of `bell` is run. It is held up until somebody waits."""
-        with self._bell.open("rb") as bell:
-            bell.read()
+    def wait_for_bell(self, timeout_s: float = 600.0) -> None:
+        """Wait until the command of `bell` is run. It is held up until somebody waits. Raises TimeoutError."""
+        bell = os.open(self._bell, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            rings, _, _ = select.select([bell], [], [], timeout_s)
+        finally:
+            os.close(bell)
+        if not rings:
+            raise TimeoutError(f"the last job was not run within {timeout_s} s")
 
     def wait_completed(self, count: int, timeout_s: float = 600.0) -> None:
         """Wait until so many jobs in all are completed. Looks seldom: whoever asks takes time from those who work."""

@@ -95,8 +95,7 @@ def _ended_soon(its_shell: Shell, timeout_s: float | None, ears: list[int]) -> t
         return 0, None, False
     if not tree.is_childless():
         return status, usage, False
-    while ends:
-        os.close(ends.pop())
+    shell.let_go(ends)
     *said, (_, _) = poll.poll(0)  # the last one says once more that it ended
     return status, usage, said == [(out, select.POLLHUP), (err, select.POLLHUP)]
 
@@ -158,16 +157,11 @@ class _Running:
                     self._obey(hear())
             if may_have_ended:
                 self._has_ended()
-        self._let_go()
+        shell.let_go(self.ends)
         self._let_it_finish_printing()
         self._end_leftovers()
         if self._is_open():
             self._read_all(time.monotonic() + LATE_OUTPUT_S)
-
-    def _let_go(self) -> None:
-        """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
-        while self.ends:
-            os.close(self.ends.pop())
 
     def _has_ended(self) -> bool:
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)

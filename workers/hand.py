@@ -123,5 +123,5 @@ class Hand:
             self.full = True
         if not self.alone:
             self.unsaid = run
-            if printed > self.journal.room:
+            if self.journal.used + printed > journal.ROOM:
                 self.full = True

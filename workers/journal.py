@@ -22,7 +22,7 @@ from engine.output import EMPTY, Output
 
 SIZE = 16_384  # bytes; more than a handful of ends with little output
 _HEAD = Struct("=II")  # length and checksum of the record after it
-_ROOM = SIZE - 2048  # a record holds less than the rest beside what was printed
+ROOM = SIZE - 2048  # a record holds less than the rest beside what was printed
 _FORMAT = 2  # of marshal: the same in every Python
 # Its kind; pk and run of the one that begins and of the one that ended, and what is known of that.
 _QUIET = Struct("=B9q")
@@ -35,8 +35,7 @@ class Writer:
     def __init__(self, path: str):
         self._path = path
         self._map: mmap.mmap | None = None
-        self._used = 0
-        self.room = _ROOM  # the end of a run that printed no more bytes than this can be said still
+        self.used = 0  # bytes; as long as it is no more than ROOM with what a run printed, its end can be said still
 
     def begin(self, held: Claim, ended: Ended | None = None) -> bool:
         """Say that the job's command is about to be started, and how a run `ended`; False when that cannot be said."""
@@ -55,22 +54,20 @@ class Writer:
         """All that was said is stored elsewhere by now."""
         if self._map is not None:
             _HEAD.pack_into(self._map, 0, 0, 0)
-            self._used = 0
-            self.room = _ROOM
+            self.used = 0
 
     def _add(self, record: bytes) -> bool:
         page = self._map or self._make()
         if page is None:
             return False
-        begins = self._used + _HEAD.size
+        begins = self.used + _HEAD.size
         ends = begins + len(record)
         if ends + _HEAD.size > SIZE:
             return False
         _HEAD.pack_into(page, ends, 0, 0)  # nothing follows it
         page[begins:ends] = record
-        _HEAD.pack_into(page, self._used, len(record), zlib.crc32(record))
-        self._used = ends
-        self.room = _ROOM - ends
+        _HEAD.pack_into(page, self.used, len(record), zlib.crc32(record))
+        self.used = ends
         return True
 
     def _make(self) -> mmap.mmap | None:

@@ -60,11 +60,18 @@ def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
     return pid, out, err, [out_end, err_end], exit_fd
 
 
+def let_go(ends: list[int]) -> None:
+    """Close the command's ends of the pipes. Kept open until it ends, so that this wakes nobody for each stream too."""
+    while ends:
+        os.close(ends.pop())
+
+
 def close(shell: Shell) -> None:
     """Close all that is open for it still. The process itself is reaped by whoever started it."""
     _, out, err, ends, exit_fd = shell
-    for fd in (*ends, out, err):
-        os.close(fd)
-    ends.clear()
+    if ends:
+        let_go(ends)
+    os.close(out)
+    os.close(err)
     if exit_fd is not None:
         os.close(exit_fd)

@@ -17,7 +17,7 @@ from engine.output import Output
 from models import Attempt, Job
 from tests.support import wait_until
 from workers import hand as hands
-from workers import locks
+from workers import journal, locks
 from workers import loop as loops
 from workers.hand import Hand
 from workers.journal import Journal
@@ -246,7 +246,7 @@ def test_an_end_that_finds_no_room_is_stored_before_the_next_command(hand):
         assert hand.next() == held
         hand.begin(held)
         if held == second:
-            hand.journal.room = -1
+            hand.journal.used = journal.SIZE
         hand.end(_ended(held))
     assert hand.next() is None
 
