@@ -8,9 +8,8 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 
-from views import answers, preferences
+from views import answers, preferences, tempo
 from views.shelf import Piece, Shelf
-from views.tempo import Tempo
 
 View = Callable[..., Any]
 
@@ -23,7 +22,8 @@ class _Other(Exception):
 
 
 def init_app(app: Flask) -> None:
-    app.extensions["shelf"], app.extensions["tempo"] = Shelf(), Tempo()
+    usable = tempo.cores()
+    app.extensions["shelf"], app.extensions["tempo"] = Shelf(cores=usable), tempo.Tempo(cores=usable)
 
 
 def paced(view: View) -> View:

@@ -12,7 +12,7 @@ YOUNG_S = 1.0  # so old a piece may always be
 OLD_S = 10.0  # and so old while the allowance is spent, or another thread makes a new one
 MOST_PIECES = 100
 MOST_CHARACTERS = 4_000_000
-_SHARE = 0.02  # of one core
+_SHARE = 0.005  # of each core that this process may use
 _BURST_S = 0.5
 
 
@@ -35,10 +35,11 @@ Make = Callable[[Piece | None], Piece]  # out of the old one, if there is one
 
 
 class Allowance:
-    """Processor time for rendering: a share of one core, saved up to half a second."""
+    """Processor time for rendering: a small share of the cores, saved up to half a second."""
 
-    def __init__(self, clock: Clock):
+    def __init__(self, clock: Clock, cores: int):
         self._clock = clock
+        self._share = _SHARE * cores
         self._left_s = _BURST_S
         self._counted_at = clock()
 
@@ -52,7 +53,7 @@ class Allowance:
 
     def _earn(self) -> None:
         now = self._clock()
-        self._left_s = min(_BURST_S, self._left_s + (now - self._counted_at) * _SHARE)
+        self._left_s = min(_BURST_S, self._left_s + (now - self._counted_at) * self._share)
         self._counted_at = now
 
 
@@ -64,10 +65,10 @@ class _Kept(NamedTuple):
 class Shelf:
     """The pieces of one process, by address. clock, spent: seconds that passed, and that this thread was busy."""
 
-    def __init__(self, clock: Clock = time.monotonic, spent: Clock = time.thread_time):
+    def __init__(self, clock: Clock = time.monotonic, spent: Clock = time.thread_time, cores: int = 1):
         self._clock = clock
         self._spent = spent
-        self._allowance = Allowance(clock)
+        self._allowance = Allowance(clock, cores)
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._in_the_making: set[Hashable] = set()
         self._changed = Condition()

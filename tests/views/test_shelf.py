@@ -26,7 +26,7 @@ def watch():
 
 @pytest.fixture
 def kept(watch):
-    return Shelf(lambda: watch.now, lambda: watch.busy)
+    return Shelf(lambda: watch.now, lambda: watch.busy, cores=4)
 
 
 def piece(text: str) -> Piece:
