@@ -5,8 +5,9 @@ them and one client asks for each page, and for each piece as htmx polls it, aga
 measured is the time until the whole answer is here, client and connection included. Before each round some jobs are
 enqueued, and during it as many as were finished, so that the workers always have enough to do.
 
-Then on the large one: workers drain with and without 200 tabs, each in a session of its own. A tab wants to poll every two
-seconds, as the pages do, and waits longer when it is asked to. The tabs are open for a while before it counts.
+Then on the large one: the same workers drain with and without 200 tabs, each in a session of its own, in alternating rounds.
+A tab wants to poll every two seconds, as the pages do, and waits longer when it is asked to. They poll for a while before it
+counts.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, median
@@ -26,6 +27,7 @@ from benchmarks.figures import Figure, alternating, interleaved, quantile, ratio
 from models import Job
 
 FED = 5_000  # jobs, before each round: more than the workers finish between two looks at them
+FED_S = 3.0  # and so long workers drain again, after more were enqueued, before it counts
 FASTEST = 4_000  # jobs that they finish in a second, or fewer
 POLLED = ("/", "/jobs", "/dlq", "/queues", "/workers")
 
@@ -37,9 +39,9 @@ class Sizes(NamedTuple):
     requests: int = 30  # of each page, in a round
     workers: int = 2
     tabs: int = 200
-    tab_rounds: int = 5
-    settle: float = 16.0  # seconds that the tabs are open before: as long as they may be asked to wait, and a little
-    seconds: float = 16.0  # with the tabs, in a round: the machine changes its speed for seconds
+    tab_rounds: int = 9
+    settle: float = 21.0  # seconds that the tabs poll before: as long as they may be asked to wait, and a little
+    seconds: float = 12.0  # with the tabs, in a round: the machine changes its speed for seconds
 
 
 QUICK = Sizes(many=50_000, few=5_000, rounds=1, requests=5, tabs=20, tab_rounds=1, settle=1.0, seconds=2.0)
@@ -83,15 +85,12 @@ def _ask_for_all(queue: place.Queue, port: int, requests: int, found: Took) -> N
     asks = _asks()
     for ask in asks.values():  # a first look at each, not counted
         client.get(*ask)
-    completed = queue.completed()
     for _ in range(requests):
         for name, ask in asks.items():
             began = time.perf_counter()
             client.get(*ask)
             found.setdefault(name, []).append((time.perf_counter() - began) * 1000)
-        now_completed = queue.completed()
-        queue.fill(now_completed - completed)
-        completed = now_completed
+        queue.refill()
     client.close()
 
 
@@ -125,27 +124,44 @@ def _figures(many: Took, few: Took, sizes: Sizes) -> Iterator[Figure]:
 
 def _tabs(database: Path, port: int, sizes: Sizes) -> list[Figure]:
     polls: list[float] = []
-    with place.queue(database) as queue:
+    with place.queue(database) as queue, _open_tabs(port, sizes.tabs) as say, queue.working(sizes.workers):
+        queue.fill(int((sizes.settle + sizes.seconds) * FASTEST))
 
-        def drained() -> float:
-            queue.fill(int(sizes.seconds * FASTEST))
-            with queue.working(sizes.workers):
-                return queue.drain_rate_over(sizes.seconds)
+        def alone() -> float:
+            queue.refill()
+            time.sleep(FED_S)
+            return queue.drain_rate_over(sizes.seconds)
 
         def watched() -> float:
-            open_s = sizes.settle + sizes.seconds + 4
-            words = [sys.executable, "-m", "benchmarks.tabs", str(port), str(sizes.tabs), str(open_s)]
-            tabs = subprocess.Popen(words, cwd=models.ROOT, stdout=subprocess.PIPE, text=True)
-            assert tabs.stdout is not None
-            assert tabs.stdout.readline() == "open\n", "the tabs do not open"
+            say("poll")
             time.sleep(sizes.settle)
-            rate = drained()
-            polls.append(float(tabs.communicate()[0]))
+            queue.refill()
+            time.sleep(FED_S)
+            say("poll")  # from here on it counts
+            rate = queue.drain_rate_over(sizes.seconds)
+            polls.append(say("rest"))
             return rate
 
-        samples = interleaved({"alone": drained, "watched": watched}, sizes.tab_rounds)
+        samples = interleaved({"alone": alone, "watched": watched}, sizes.tab_rounds)
     return [
         Figure(f"{sizes.tabs} tabs: polls", polls, "/s"),
         Figure(f"{sizes.workers} workers drain, no tab", samples["alone"], "jobs/s"),
         Figure(f"{sizes.tabs} tabs: of the throughput", ratios(samples["watched"], samples["alone"]), "", at_least=0.9),
     ]
+
+
+@contextmanager
+def _open_tabs(port: int, count: int) -> Iterator[Callable[[str], float]]:
+    """Open tabs that rest. What is yielded tells them something and returns their polls a second since it did before."""
+    words = [sys.executable, "-m", "benchmarks.tabs", str(port), str(count)]
+    with subprocess.Popen(words, cwd=models.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as tabs:
+        said, answers = tabs.stdin, tabs.stdout
+        assert said is not None
+        assert answers is not None
+        assert answers.readline() == "open\n", "the tabs do not open"
+
+        def say(word: str) -> float:
+            print(word, file=said, flush=True)
+            return float(answers.readline())
+
+        yield say

@@ -33,6 +33,7 @@ class Queue:
         self.supervisor: subprocess.Popen | None = None
         self._bell = path.parent / "bell"
         models.connect(str(path))
+        self._made_up_for = self.completed()
 
     def start_workers(self, count: int) -> None:
         """Start a supervisor with `count` workers; all of them live when this returns, idle if there is nothing to do."""
@@ -75,6 +76,12 @@ class Queue:
         commands = [*repeat(command, count), *filter(None, [then])]
         jobs.enqueue_many({"command": line, **fields} for line in commands)
         return before
+
+    def refill(self) -> None:
+        """Store as many jobs as were completed since the last call, or since this began: as many as before wait then."""
+        completed = self.completed()
+        self.fill(completed - self._made_up_for)
+        self._made_up_for = completed
 
     def bell(self) -> str:
         """A command that ends `wait_for_bell`, for whoever would wait for a job without looking."""

@@ -1,9 +1,11 @@
-"""`python -m benchmarks.tabs PORT TABS SECONDS`: open tabs that poll as the pages tell them to. Says "open" when all are
-open, polls so many seconds and prints the polls a second.
+"""`python -m benchmarks.tabs PORT TABS`: open tabs that poll as the pages tell them to. Says "open" when all are open.
 
 Each has one of the polled pages open, in a session of its own, and asks every two seconds for its piece, at the address
 that the last answer gave; when an answer asks it to wait longer it does, as static/app.js does. Threads with a connection
 each serve the tabs in turn; a tab that is late is late, as in a browser whose connections are all in use.
+
+They poll after a line "poll" on standard input and rest after "rest", as tabs out of sight do. To each line they answer with
+the polls a second since the line before. They leave at its end.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import html
 import re
 import sys
 import time
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 from benchmarks import panel, site
 
@@ -47,33 +49,45 @@ class Tab:
             self.address = html.unescape(found[1])
 
 
-def main(port: int, tabs: int, seconds: float) -> None:
-    polls: list[int] = []
-    all_open = Barrier(THREADS, action=lambda: print("open", flush=True))
-    threads = [
-        Thread(target=_watch, args=(port, tabs // THREADS or 1, seconds, all_open, polls)) for _ in range(THREADS)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(sum(polls) / seconds)
+class Room:
+    """What the threads share: whether tabs poll, whether all is over, and a mark for each poll."""
+
+    def __init__(self) -> None:
+        self.polling, self.over = Event(), Event()
+        self.polls: list[None] = []
+        self.all_open = Barrier(THREADS, action=lambda: print("open", flush=True))
 
 
-def _watch(port: int, count: int, seconds: float, all_open: Barrier, polls: list[int]) -> None:
+def main(port: int, tabs: int) -> None:
+    room = Room()
+    for _ in range(THREADS):
+        Thread(target=_watch, args=(port, tabs // THREADS or 1, room)).start()
+    told, told_at = 0, time.monotonic()
+    for line in sys.stdin:
+        (room.polling.clear if line == "rest\n" else room.polling.set)()
+        polls, now = len(room.polls), time.monotonic()
+        print((polls - told) / (now - told_at), flush=True)
+        told, told_at = polls, now
+    room.over.set()
+    room.polling.set()
+
+
+def _watch(port: int, count: int, room: Room) -> None:
     client = site.Client(port)
     tabs = [Tab(client, panel.POLLED[number % len(panel.POLLED)]) for number in range(count)]
-    all_open.wait()
-    began = time.monotonic()
-    turn = asked = 0
-    while (due := began + turn * EVERY_S / count) < began + seconds:
+    room.all_open.wait()
+    due, turn = time.monotonic(), 0
+    while not room.over.is_set():
+        if not room.polling.is_set():
+            room.polling.wait()
+            due = time.monotonic()  # what fell due meanwhile is not made up for
+            continue
         time.sleep(max(0.0, due - time.monotonic()))
-        if time.monotonic() > began + seconds:
-            break
-        asked += tabs[turn % count].poll()
+        if tabs[turn % count].poll():
+            room.polls.append(None)
+        due += EVERY_S / count
         turn += 1
-    polls.append(asked)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
