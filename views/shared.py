@@ -8,8 +8,9 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 
-from views import answers, preferences, tempo
+from views import answers, preferences
 from views.shelf import Piece, Shelf
+from views.tempo import Tempo, usable_cores
 
 View = Callable[..., Any]
 
@@ -22,8 +23,8 @@ class _Other(Exception):
 
 
 def init_app(app: Flask) -> None:
-    usable = tempo.cores()
-    app.extensions["shelf"], app.extensions["tempo"] = Shelf(cores=usable), tempo.Tempo(cores=usable)
+    cores = usable_cores()
+    app.extensions["shelf"], app.extensions["tempo"] = Shelf(cores=cores), Tempo(cores=cores)
 
 
 def paced(view: View) -> View:

@@ -12,7 +12,7 @@ SHORTEST_S, LONGEST_S = 2.0, 20.0
 _MOST_CORES = 16  # more would not help: the threads of a process take turns
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """How many cores this process may use, as far as more of them let it answer more."""
     can_tell = hasattr(os, "sched_getaffinity")
     return min(len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1, _MOST_CORES)

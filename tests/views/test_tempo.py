@@ -8,14 +8,10 @@ from collections import Counter
 
 import pytest
 
-from views import tempo
-from views.tempo import ALLOWED, LONGEST_S, Tempo
+from views.tempo import ALLOWED, LONGEST_S, Tempo, usable_cores
 
 
-CORES = 2
-
-
-def polled(tabs: int, seconds: int, cores: int = CORES) -> tuple[Counter, list[int | None]]:
+def polled(tabs: int, seconds: int, cores: int = 2) -> tuple[Counter, list[int | None]]:
     """The polls in each second of so many tabs that do as they are told, and what they were told."""
     now = 0.0
     tempo = Tempo(lambda: now, cores)
@@ -56,10 +52,10 @@ def test_when_they_have_left_one_tab_polls_as_it_likes_again():
 @pytest.mark.parametrize(("usable", "counted"), [({0}, 1), ({0, 3}, 2), (set(range(64)), 16)])
 def test_only_cores_that_the_process_may_use_count_and_no_more_than_help(monkeypatch, usable, counted):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: usable)
-    assert tempo.cores() == counted
+    assert usable_cores() == counted
 
 
 def test_where_nobody_tells_which_cores_are_usable_all_of_them_count(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert tempo.cores() == 3
+    assert usable_cores() == 3
