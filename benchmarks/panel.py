@@ -27,7 +27,6 @@ from benchmarks.figures import Figure, alternating, interleaved, quantile, ratio
 from models import Job
 
 FED = 5_000  # jobs, before each round: more than the workers finish between two looks at them
-FED_S = 3.0  # and so long workers drain again, after more were enqueued, before it counts
 FASTEST = 4_000  # jobs that they finish in a second, or fewer
 POLLED = ("/", "/jobs", "/dlq", "/queues", "/workers")
 
@@ -41,10 +40,11 @@ class Sizes(NamedTuple):
     tabs: int = 200
     tab_rounds: int = 9
     settle: float = 21.0  # seconds that the tabs poll before: as long as they may be asked to wait, and a little
+    calm: float = 3.0  # seconds that workers drain after more was enqueued, before it counts
     seconds: float = 12.0  # with the tabs, in a round: the machine changes its speed for seconds
 
 
-QUICK = Sizes(many=50_000, few=5_000, rounds=1, requests=5, tabs=20, tab_rounds=1, settle=1.0, seconds=2.0)
+QUICK = Sizes(many=50_000, few=5_000, rounds=1, requests=5, tabs=20, tab_rounds=1, settle=1.0, calm=0.5, seconds=2.0)
 
 
 class Ask(NamedTuple):
@@ -125,18 +125,18 @@ def _figures(many: Took, few: Took, sizes: Sizes) -> Iterator[Figure]:
 def _tabs(database: Path, port: int, sizes: Sizes) -> list[Figure]:
     polls: list[float] = []
     with place.queue(database) as queue, _open_tabs(port, sizes.tabs) as say, queue.working(sizes.workers):
-        queue.fill(int((sizes.settle + sizes.seconds) * FASTEST))
+        queue.fill(int((sizes.settle + sizes.calm + sizes.seconds) * FASTEST))
 
         def alone() -> float:
             queue.refill()
-            time.sleep(FED_S)
+            time.sleep(sizes.calm)
             return queue.drain_rate_over(sizes.seconds)
 
         def watched() -> float:
             say("poll")
             time.sleep(sizes.settle)
             queue.refill()
-            time.sleep(FED_S)
+            time.sleep(sizes.calm)
             say("poll")  # from here on it counts
             rate = queue.drain_rate_over(sizes.seconds)
             polls.append(say("rest"))

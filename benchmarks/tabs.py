@@ -11,9 +11,12 @@ the polls a second since the line before. They leave at its end.
 from __future__ import annotations
 
 import html
+import os
 import re
 import sys
+import threading
 import time
+import traceback
 from threading import Barrier, Event, Thread
 
 from benchmarks import panel, site
@@ -59,6 +62,7 @@ class Room:
 
 
 def main(port: int, tabs: int) -> None:
+    threading.excepthook = _give_up
     room = Room()
     for _ in range(THREADS):
         Thread(target=_watch, args=(port, tabs // THREADS or 1, room)).start()
@@ -70,6 +74,12 @@ def main(port: int, tabs: int) -> None:
         told, told_at = polls, now
     room.over.set()
     room.polling.set()
+
+
+def _give_up(failure: threading.ExceptHookArgs) -> None:
+    """A thread failed: say why and leave, for the others would wait for it."""
+    traceback.print_exception(failure.exc_value)
+    os._exit(1)
 
 
 def _watch(port: int, count: int, room: Room) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import models
 from benchmarks import __main__ as program
-from benchmarks import disk, filling, memory, place, scale, throughput
+from benchmarks import disk, filling, memory, panel, place, scale, throughput
 from benchmarks.figures import Figure, interleaved, quantile, table
 from engine import jobs, queries
 
@@ -17,6 +17,7 @@ TINY = {
     "throughput": throughput.Sizes(jobs=10, rounds=2, lives=2, workers=(1,)),
     "memory": memory.Sizes(workers=1, printed_mb=1),
     "disk": disk.Sizes(jobs=10, workers=1),
+    "panel": panel.Sizes(200, 100, rounds=1, requests=1, tabs=8, tab_rounds=1, settle=0.1, calm=0.1, seconds=1.0),
 }
 
 
