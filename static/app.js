@@ -44,14 +44,15 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
 });
 
 document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
+  if (!elt.matches("[data-poll]")) return;
   const wait = Number(xhr.getResponseHeader("Retry-After"));
-  if (elt.matches("[data-poll]")) notBefore.set(elt.id, Date.now() + wait * 1000 - 500); // the clock may be a little early
+  notBefore.set(elt.id, Date.now() + wait * 1000 - 500); // the clock may be a little early
+  say(paused ? "Paused" : wait > 5 ? `Every ${wait} s` : "Live"); // a few clicks in a row are no reason to say so
 });
 
 function hear(event, word) {
   document.addEventListener(event, ({ detail }) => detail.elt.matches("[data-poll]") && say(paused ? "Paused" : word));
 }
-hear("htmx:beforeOnLoad", "Live");
 hear("htmx:responseError", "Retrying");
 hear("htmx:sendError", "Retrying");
 

@@ -78,9 +78,9 @@ def test_a_tab_that_is_asked_to_wait_holds_its_clock_back_but_not_the_reader(sit
     held = _count_held_back(tab)
     wait_until(lambda: tab.page.wait_for_timeout(50) or tab.page.evaluate(held) >= 2)
     assert answers == [None]
-    expect(tab.page.locator("#live")).to_have_text("Live")
+    expect(tab.page.locator("#live")).to_have_text("Every 600 s")
     site.add("echo hi", id="one")
-    tab.press("Live")
+    tab.press("Every 600 s")
     tab.press("Paused")
     tab.see(tab.page.locator("#jobs tbody tr"))
     assert answers == [None, "no-cache"]
