@@ -23,6 +23,17 @@ def delete_database(path: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def replace_database(path: Path) -> None:
+    """Put an empty one in its place: at no instant is there none. The old one is called old-… then."""
+    new = path.with_name("new.db")
+    models.connect(str(new))
+    models.disconnect()
+    os.link(path, path.with_name(f"old-{path.name}"))
+    for name in (f"{path.name}-wal", f"{path.name}-shm"):
+        os.rename(path.with_name(name), path.with_name(f"old-{name}"))
+    os.replace(new, path)
+
+
 # --- deleted or replaced
 
 
@@ -30,9 +41,7 @@ def test_when_the_database_is_replaced_its_jobs_are_given_back_and_the_workers_b
     supervisor = queue.run_idle_workers(2)
     held = queue.add("sleep 60")
     queue.wait_for(held, "processing")
-    models.disconnect()
-    for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
-        os.rename(queue.path.parent / name, queue.path.parent / f"old-{name}")
+    replace_database(queue.path)
     models.connect(str(queue.path))
     fresh = queue.add("echo seen")
     queue.wait_for(fresh, "completed")
