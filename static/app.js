@@ -25,6 +25,8 @@ function say(word) {
   $(".live-word", live).textContent = word;
 }
 
+const sayUnlessPaused = (word) => say(paused ? "Paused" : word);
+
 // Many tabs together are asked to wait longer (Retry-After) than the clock of a region does. What the reader asks for is
 // never held back, and is answered afresh.
 const notBefore = new Map();
@@ -47,11 +49,11 @@ document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
   if (!elt.matches("[data-poll]")) return;
   const wait = Number(xhr.getResponseHeader("Retry-After"));
   notBefore.set(elt.id, Date.now() + wait * 1000 - 500); // the clock may be a little early
-  say(paused ? "Paused" : wait > 5 ? `Every ${wait} s` : "Live"); // a few clicks in a row are no reason to say so
+  sayUnlessPaused(wait > 5 ? `Every ${wait} s` : "Live"); // a few clicks in a row are no reason to say so
 });
 
 function hear(event, word) {
-  document.addEventListener(event, ({ detail }) => detail.elt.matches("[data-poll]") && say(paused ? "Paused" : word));
+  document.addEventListener(event, ({ detail }) => detail.elt.matches("[data-poll]") && sayUnlessPaused(word));
 }
 hear("htmx:responseError", "Retrying");
 hear("htmx:sendError", "Retrying");
@@ -64,7 +66,7 @@ document.addEventListener("visibilitychange", () => document.hidden || pollNow()
 live?.addEventListener("click", () => {
   paused = !paused;
   live.setAttribute("aria-pressed", paused);
-  say(paused ? "Paused" : "Live");
+  sayUnlessPaused("Live");
   if (!paused) pollNow();
 });
 

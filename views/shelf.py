@@ -63,7 +63,10 @@ class _Kept(NamedTuple):
 
 
 class Shelf:
-    """The pieces of one process, by address. clock, spent: seconds that passed, and that this thread was busy."""
+    """The pieces of one process, by address.
+
+    clock, spent: seconds that passed, and that this thread was busy. cores: how many this process may use.
+    """
 
     def __init__(self, clock: Clock = time.monotonic, spent: Clock = time.thread_time, cores: int = 1):
         self._clock = clock

@@ -20,7 +20,7 @@ def usable_cores() -> int:
 
 class Tempo:
     """Gives each tab that polls the next free instant for its next poll. So they come as often as is allowed, evenly spread,
-    however many they are, and nobody needs to know their number.
+    however many they are, and nobody needs to know their number. cores: how many this process may use.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, cores: int = 1):
