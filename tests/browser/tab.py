@@ -41,7 +41,18 @@ class Tab:
         """Press the button or follow the link of this name."""
         button = self.page.get_by_role("button", name=name, exact=True)
         link = self.page.get_by_role("link", name=name, exact=True)
-        button.or_(link).first.click()
+        self.follow(button.or_(link).first)
+
+    def follow(self, what: Locator) -> None:
+        """Click what leads to a page. Without JavaScript, wait until all of it is there.
+
+        A click returns when the new page begins; whoever reloads then loses the message the page is told once.
+        """
+        if self.script:
+            what.click()
+            return
+        with self.page.expect_navigation():
+            what.click()
 
     def forgive(self, status: int) -> None:
         """The browser and htmx write an error for each answer of this status; here it is meant."""

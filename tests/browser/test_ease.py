@@ -102,7 +102,7 @@ def test_the_help_opens_closes_and_switches_the_keys_off(site, live_tab, press):
 def test_shortcuts_are_read_and_switched_off_on_a_page_too(site, tab):
     tab.open("/shortcuts")
     tab.see("Dead letter queue")
-    tab.page.get_by_role("main").get_by_role("button", name="Off").click()
+    tab.follow(tab.page.get_by_role("main").get_by_role("button", name="Off"))
     expect(tab.page.locator("html")).to_have_attribute("data-keys", "off")
 
 
@@ -179,7 +179,7 @@ def test_the_palette_is_a_page_too(site, tab):
     tab.open("/palette")
     tab.page.get_by_role("main").get_by_label("Job id, queue, page or action").fill("night")
     tab.press("Find")
-    tab.page.get_by_role("main").get_by_role("link", name="nightly-report").click()
+    tab.follow(tab.page.get_by_role("main").get_by_role("link", name="nightly-report"))
     tab.see(tab.page.get_by_role("heading", name="nightly-report"))
 
 

@@ -90,7 +90,7 @@ def test_the_end_of_every_attempt_is_explained(site, tab):
     tab.open("/jobs/one")
     tab.see("killed by SIGKILL, often because memory ran out")
     tab.see("command not found")
-    tab.page.locator("#job").get_by_role("link", name="Show run 1").click()
+    tab.follow(tab.page.locator("#job").get_by_role("link", name="Show run 1"))
     tab.see("Output of run 1")
 
 
@@ -108,7 +108,7 @@ def test_a_line_of_a_long_log_can_be_gone_to_and_linked(site, tab):
     tab.open("/jobs/one")
     expect(tab.page.locator("#stdout-L1234")).to_have_count(0)
     tab.page.get_by_label("Line", exact=True).first.fill("1234")
-    tab.page.get_by_role("button", name="Go").first.click()
+    tab.follow(tab.page.get_by_role("button", name="Go").first)
     line = tab.page.locator("#stdout-L1234:target")
     expect(line).to_be_in_viewport()
     expect(line).to_have_text("line 1234")
@@ -212,7 +212,7 @@ def test_a_job_is_edited_and_retried(site, tab):
     tab.see("is enqueued.")
     newest = Job.select().order_by(Job.pk.desc()).first()
     assert (newest.command, newest.queue, newest.origin) == ("true", "mail", "one")
-    tab.page.locator("dd").get_by_role("link", name="one", exact=True).click()
+    tab.follow(tab.page.locator("dd").get_by_role("link", name="one", exact=True))
     tab.see(tab.page.get_by_role("heading", name="one", exact=True))
 
 

@@ -23,7 +23,7 @@ def test_a_new_queue_leads_to_its_first_job_and_its_workers(site, tab):
     tab.see("Two steps to the first job")
     tab.press("Start 2 workers")
     tab.see("Workers are ready")
-    tab.page.get_by_role("main").get_by_role("link", name="Enqueue a job").click()
+    tab.follow(tab.page.get_by_role("main").get_by_role("link", name="Enqueue a job"))
     tab.page.get_by_label("Command").fill("echo hi")
     tab.press("Enqueue job")
     tab.open("/")

@@ -73,7 +73,7 @@ def test_one_that_died_is_listed_with_its_reason_and_who_took_its_place(site, ta
     os.kill(Worker.get().pid, signal.SIGKILL)
     tab.see(tab.page.locator("#ended-w1", has_text="killed by SIGKILL"))
     tab.see(tab.page.locator("#worker-w2", has_text="in place of w1"))
-    tab.page.locator("#ended-w1").get_by_role("link", name="w2").click()
+    tab.follow(tab.page.locator("#ended-w1").get_by_role("link", name="w2"))
     expect(tab.page).to_have_url(f"{site.url}/workers#worker-w2")
     tab.page.get_by_label("How they ended").select_option("stopped")
     tab.press("Filter")
