@@ -6,14 +6,18 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const live = $("#live");
 const skew = Number(document.documentElement.dataset.now) - Date.now();
 let paused = false;
+let leaving = false; // the answer to a press leads to another page: what this one shows may be gone
 
 // --- live regions: why a poll must wait, and the word for it in the header
+
+const isAwaited = (region) => $(".htmx-request", region) !== null; // something in it that the reader pressed
 
 function busy(region) {
   const selection = getSelection();
   if (document.hidden) return "Hidden";
+  if (leaving) return "Live";
   if (paused) return "Paused";
-  if ($(".htmx-request", region)) return "Live";
+  if (isAwaited(region)) return "Live";
   if (!selection.isCollapsed && region.contains(selection.anchorNode)) return "Text selected";
   return $("details[open], dialog[open], :popover-open", region) ? "Paused" : "";
 }
@@ -30,14 +34,40 @@ const sayUnlessPaused = (word) => say(paused ? "Paused" : word);
 // Many tabs together are asked to wait longer (Retry-After) than the clock of a region does. What the reader asks for is
 // never held back, and is answered afresh.
 const notBefore = new Map();
+const lastAsked = new WeakMap(); // region: its last poll
 const byClock = (event) => !event; // htmx gives the polls of its own clock no event
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
-  if (!elt.matches("[data-poll]") || requestConfig.triggeringEvent?.type === "changed") return;
+  const region = elt.closest("[data-poll]");
+  if (region !== elt) {
+    const poll = lastAsked.get(region);
+    if (poll) poll.isOld = true;
+    return;
+  }
+  lastAsked.set(elt, requestConfig);
+  if (requestConfig.triggeringEvent?.type === "changed") return;
   const reason = busy(elt);
   if (reason) say(reason);
   if (reason || (byClock(requestConfig.triggeringEvent) && Date.now() < notBefore.get(elt.id))) event.preventDefault();
+});
+
+// What the reader pressed comes first: a poll that was asked for before it tells of what was, and one that is answered
+// before it would take the button away, and with it the toast of its answer. Either is asked for again.
+const behind = new WeakSet();
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const { elt, isOld } = detail.requestConfig;
+  if (!elt.matches("[data-poll]") || !(isOld || isAwaited(elt))) return;
+  detail.shouldSwap = false;
+  behind.add(elt);
+});
+
+document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => {
+  const region = elt.closest("[data-poll]");
+  if (!behind.has(region) || isAwaited(region)) return;
+  behind.delete(region);
+  htmx.trigger(region, "poll");
 });
 
 document.addEventListener("htmx:configRequest", ({ detail }) => {
@@ -46,17 +76,18 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
 });
 
 document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
+  leaving ||= xhr.getResponseHeader("HX-Redirect") !== null;
   if (!elt.matches("[data-poll]")) return;
   const wait = Number(xhr.getResponseHeader("Retry-After"));
   notBefore.set(elt.id, Date.now() + wait * 1000 - 500); // the clock may be a little early
   sayUnlessPaused(wait > 5 ? `Every ${wait} s` : "Live"); // a few clicks in a row are no reason to say so
 });
 
-function hear(event, word) {
-  document.addEventListener(event, ({ detail }) => detail.elt.matches("[data-poll]") && sayUnlessPaused(word));
+function sayTrouble({ detail: { elt, xhr } }) {
+  if (elt.matches("[data-poll]")) sayUnlessPaused(xhr.status === 404 ? "Gone" : "Retrying");
 }
-hear("htmx:responseError", "Retrying");
-hear("htmx:sendError", "Retrying");
+document.addEventListener("htmx:responseError", sayTrouble);
+document.addEventListener("htmx:sendError", sayTrouble);
 
 function pollNow() {
   document.querySelectorAll("[data-poll]").forEach((region) => window.htmx?.trigger(region, "poll"));
@@ -178,7 +209,10 @@ document.addEventListener("submit", ({ target }) => {
   const button = target.matches("[data-once]") && $("button[type=submit]", target);
   if (button) setTimeout(() => (button.disabled = true));
 });
-addEventListener("pageshow", () => document.querySelectorAll("[data-once] :disabled").forEach((b) => (b.disabled = false)));
+addEventListener("pageshow", () => {
+  leaving = false;
+  document.querySelectorAll("[data-once] :disabled").forEach((b) => (b.disabled = false));
+});
 
 document.addEventListener("htmx:configRequest", ({ detail }) => {
   if (detail.verb !== "get") return;

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 import workers
-from engine import queries
+from engine import config, jobs, queries
 from tests.support import wait_until
 
 
@@ -94,6 +96,70 @@ def test_the_reader_s_own_action_is_asked_for_afresh(site, tab):
     tab.see("Good news")
 
 
+@pytest.mark.parametrize(
+    "path, poll, button, answer",
+    [
+        ("/", "/[?]", "Start 2 workers", "2 workers will start"),
+        ("/jobs/one", "/jobs/one[?]", "Start a worker", "1 worker will start"),
+        ("/queues", "/queues[?]", "Pause the queue default", "The queue default is paused"),
+        ("/config", "/config/changes[?]", "Reset backoff_base to its default", "back to its default, 2."),
+        ("/config/backoff_base", "/config/backoff_base[?]", "Revert", "backoff_base is back to 3."),
+    ],
+)
+def test_what_the_reader_pressed_is_not_torn_away_by_a_poll_on_its_way(site, tab, path, poll, button, answer):
+    site.add("echo hi", id="one")
+    config.set("backoff_base", 3, actor="me")
+    tab.open(path)
+    asked = _hold_back(tab, "GET", poll)
+    site.add("echo hi")
+    config.set("backoff_base", 4, actor="somebody else")
+    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    pressed = _hold_back(tab, "POST", "/")
+    tab.press(button)
+    wait_until(lambda: tab.page.wait_for_timeout(20) or pressed)
+    _let_through(tab, asked[0])
+    pressed[0].continue_()
+    tab.see(answer)
+
+
+def test_a_poll_from_before_a_press_is_asked_for_again(site, tab):
+    """A page without a clock would miss for ever what it told."""
+    site.add("echo hi", id="one")
+    jobs.cancel("one")
+    tab.open("/jobs/one")
+    jobs.retry("one")
+    asked = _hold_back(tab, "GET", "/jobs/one[?]")
+    tab.page.evaluate("htmx.trigger('#job', 'poll')")
+    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    tab.press("Delete job one")
+    expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
+    asked[0].continue_()
+    tab.see("Why isn’t it running?")
+
+
+def _let_through(tab, held: Route) -> None:
+    """Let the request go on and wait until it is answered."""
+    over = []
+    tab.page.on("requestfinished", lambda request: over.append(request))
+    tab.page.on("requestfailed", lambda request: over.append(request))
+    held.continue_()
+    wait_until(lambda: tab.page.wait_for_timeout(20) or held.request in over)
+
+
+def _hold_back(tab, method: str, path: str) -> list[Route]:
+    """The next request of this method to an address whose path begins so, once it is made: it waits to be let through."""
+    held = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == method and not held:
+            held.append(route)
+        else:
+            route.fallback()
+
+    tab.page.route(re.compile(re.escape(tab.site.url) + path), hold)
+    return held
+
+
 def test_a_lost_connection_is_said_and_found_again(site, tab):
     tab.open("/jobs")
     tab.page.context.set_offline(True)
@@ -101,6 +167,35 @@ def test_a_lost_connection_is_said_and_found_again(site, tab):
     tab.page.context.set_offline(False)
     expect(tab.page.locator("#live")).to_have_text("Live", timeout=10_000)
     tab.troubles.clear()
+
+
+def test_a_page_that_is_left_asks_for_nothing(site, tab):
+    """What it shows is deleted, it would be told that it is not there."""
+    site.add("echo hi", id="one")
+    tab.open("/jobs/one")
+    left = _hold_back(tab, "GET", "/jobs$")
+    messages: list[str] = []
+    tab.page.on("console", lambda message: messages.append(message.text))
+    tab.page.evaluate(
+        "document.addEventListener('htmx:beforeRequest', (event) => event.defaultPrevented && console.log('held back'))"
+    )
+    tab.press("Delete job one")
+    expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
+    tab.page.evaluate("document.querySelector('#dialog [type=submit]').click()")  # a click waits for the next page
+    wait_until(lambda: tab.page.wait_for_timeout(50) or messages.count("held back") >= 2)
+    left[0].continue_()
+    tab.see("Job one is deleted.")
+
+
+def test_a_job_that_somebody_else_deletes_is_said_to_be_gone(site, tab):
+    site.add("echo hi", id="one")
+    tab.open("/jobs/one")
+    token = jobs.delete("one")
+    expect(tab.page.locator("#live")).to_have_text("Gone", timeout=10_000)
+    tab.see("echo hi")
+    jobs.undelete(token)
+    expect(tab.page.locator("#live")).to_have_text("Live", timeout=10_000)
+    tab.forgive(404)
 
 
 def test_times_move_without_asking(site, tab):
