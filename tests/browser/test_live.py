@@ -97,7 +97,7 @@ def test_the_reader_s_own_action_is_asked_for_afresh(site, tab):
 
 
 @pytest.mark.parametrize(
-    "path, poll, button, answer",
+    ("path", "poll", "button", "answer"),
     [
         ("/", "/[?]", "Start 2 workers", "2 workers will start"),
         ("/jobs/one", "/jobs/one[?]", "Start a worker", "1 worker will start"),
@@ -134,7 +134,7 @@ def test_a_poll_from_before_a_press_is_asked_for_again(site, tab):
     tab.press("Delete job one")
     expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
     asked[0].continue_()
-    tab.see("Why isn’t it running?")
+    tab.see("Waits to be run since")
 
 
 def _let_through(tab, held: Route) -> None:
