@@ -53,10 +53,8 @@ def show(key: str) -> Any:
 def change(key: str) -> Any:
     text = request.form.get("value", "")
     setting = settings.one(key)
-    seen = request.form.get("seen")
-    if seen is not None and seen != str(setting["seen"]):
-        now = f"Meanwhile {setting['actor']} set it to {setting['value']}. Save again to replace that."
-        return _refused(setting | {"text": text, "sentence": now}, 409)
+    if _is_overtaken(setting):
+        return _refused(setting | {"text": text, "sentence": f"{_meanwhile(setting)} Save again to replace that."}, 409)
     try:
         value = config.set(key, text, actor=ACTOR)
     except InvalidInput as error:
@@ -74,8 +72,21 @@ def reset(key: str) -> Any:
 @bp.post("/<key>/revert")
 def revert(key: str) -> Any:
     setting = settings.one(key)
+    if _is_overtaken(setting):
+        return _refused(
+            setting | {"sentence": f"{_meanwhile(setting)} Look at its history before you revert that."}, 409
+        )
     value = settings.shown(config.revert(key, actor=ACTOR))
     return _changed(setting, f"{setting['name']} is back to {value}.")
+
+
+def _is_overtaken(setting: dict[str, Any]) -> bool:
+    """Whether somebody changed the setting since the page that asks was made, as far as it says which change it knew."""
+    return request.values.get("seen", str(setting["seen"])) != str(setting["seen"])
+
+
+def _meanwhile(setting: dict[str, Any]) -> str:
+    return f"Meanwhile {setting['actor']} set it to {setting['value']}."
 
 
 def _changed(before: dict[str, Any], sentence: str) -> Any:
