@@ -10,7 +10,8 @@ let leaving = false; // the answer to a press leads to another page: what this o
 
 // --- live regions: why a poll must wait, and the word for it in the header
 
-const isAwaited = (region) => $(".htmx-request", region) !== null; // something in it that the reader pressed
+// Whether the reader waits for the answer to something pressed in the region, or to what shall take its place.
+const isAwaited = (region) => Boolean($(".htmx-request", region) ?? $(`.htmx-request[hx-target="#${region.id}"]`));
 
 function busy(region) {
   const selection = getSelection();
@@ -38,10 +39,9 @@ const lastAsked = new WeakMap(); // region: its last poll
 const byClock = (event) => !event; // htmx gives the polls of its own clock no event
 
 document.addEventListener("htmx:beforeRequest", (event) => {
-  const { elt, requestConfig } = event.detail;
-  const region = elt.closest("[data-poll]");
-  if (region !== elt) {
-    const poll = lastAsked.get(region);
+  const { elt, requestConfig, target } = event.detail;
+  if (!elt.matches("[data-poll]")) {
+    const poll = lastAsked.get(elt.closest("[data-poll]") ?? target);
     if (poll) poll.isOld = true;
     return;
   }

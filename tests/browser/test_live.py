@@ -123,6 +123,21 @@ def test_what_the_reader_pressed_is_not_torn_away_by_a_poll_on_its_way(site, tab
     tab.forgive(409)
 
 
+def test_a_filter_is_not_lost_to_a_poll_on_its_way(site, tab):
+    site.add("echo needle")
+    site.add("echo hay")
+    tab.open("/jobs")
+    asked = _hold_back(tab, "GET", "/jobs[?].*v=")
+    site.add("echo more hay")
+    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    filtered = _hold_back(tab, "GET", "/jobs[?]text=")
+    tab.page.get_by_label("Id or command contains").fill("needle")
+    wait_until(lambda: tab.page.wait_for_timeout(20) or filtered)
+    _let_through(tab, asked[0])
+    filtered[0].continue_()
+    expect(tab.page.locator("#jobs tbody tr")).to_have_count(1)
+
+
 def test_a_poll_from_before_a_press_is_asked_for_again(site, tab):
     """A page without a clock would miss for ever what it told."""
     site.add("echo hi", id="one")
