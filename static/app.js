@@ -52,13 +52,16 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (reason || (byClock(requestConfig.triggeringEvent) && Date.now() < notBefore.get(elt.id))) event.preventDefault();
 });
 
-// What the reader pressed comes first: a poll that was asked for before it tells of what was, and one that is answered
-// before it would take the button away, and with it the toast of its answer. Either is asked for again.
+// The reader comes first. An answer that was asked for before something was pressed tells of what was; one that comes while
+// the press waits for its own would take the button away, and with it the toast; one that comes when the reader has begun to
+// be busy would close the menu, or drop the selection. Each is asked for again.
 const behind = new WeakSet();
 
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-  const { elt, isOld } = detail.requestConfig;
-  if (!elt.matches("[data-poll]") || !(isOld || isAwaited(elt))) return;
+  const { elt, isOld, triggeringEvent } = detail.requestConfig;
+  if (!elt.matches("[data-poll]")) return;
+  const mustWait = triggeringEvent?.type === "changed" ? isAwaited(elt) : busy(elt);
+  if (!isOld && !mustWait) return;
   detail.shouldSwap = false;
   behind.add(elt);
 });

@@ -138,6 +138,20 @@ def test_a_filter_is_not_lost_to_a_poll_on_its_way(site, tab):
     expect(tab.page.locator("#jobs tbody tr")).to_have_count(1)
 
 
+def test_a_menu_is_not_closed_by_a_poll_on_its_way(site, tab):
+    site.add("echo hi")
+    tab.open("/queues")
+    asked = _hold_back(tab, "GET", "/queues[?]")
+    site.add("echo hi")
+    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    tab.page.get_by_label("Limit the queue default").click()
+    _let_through(tab, asked[0])
+    expect(tab.page.locator("#live")).to_have_text("Paused", timeout=10_000)
+    expect(tab.page.get_by_label("Jobs of default at once")).to_be_visible()
+    tab.page.get_by_label("Limit the queue default").click()
+    tab.see(tab.page.locator("td[data-label=due]", has_text="2"))
+
+
 def test_a_poll_from_before_a_press_is_asked_for_again(site, tab):
     """A page without a clock would miss for ever what it told."""
     site.add("echo hi", id="one")
