@@ -10,8 +10,8 @@ let leaving = false; // the answer to a press leads to another page: what this o
 
 // --- live regions: why a poll must wait, and the word for it in the header
 
-// Whether the reader waits for the answer to something pressed in the region, or to what shall take its place.
-const isAwaited = (region) => Boolean($(".htmx-request", region) ?? $(`.htmx-request[hx-target="#${region.id}"]`));
+// Whether the reader waits for the answer to something pressed in the region or in the dialog, or to what shall take its place.
+const isAwaited = (region) => Boolean($(".htmx-request", region) ?? $(`#dialog .htmx-request, .htmx-request[hx-target="#${region.id}"]`));
 
 function busy(region) {
   const selection = getSelection();
@@ -55,7 +55,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 // The reader comes first. An answer that was asked for before something was pressed tells of what was; one that comes while
 // the press waits for its own would take the button away, and with it the toast; one that comes when the reader has begun to
 // be busy would close the menu, or drop the selection. Each is asked for again.
-const behind = new WeakSet();
+const behind = new Set();
 
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const { elt, isOld, triggeringEvent } = detail.requestConfig;
@@ -66,11 +66,12 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   behind.add(elt);
 });
 
-document.addEventListener("htmx:afterRequest", ({ detail: { elt } }) => {
-  const region = elt.closest("[data-poll]");
-  if (!behind.has(region) || isAwaited(region)) return;
-  behind.delete(region);
-  htmx.trigger(region, "poll");
+document.addEventListener("htmx:afterRequest", () => {
+  for (const region of behind) {
+    if (isAwaited(region)) continue;
+    behind.delete(region);
+    htmx.trigger(region, "poll");
+  }
 });
 
 document.addEventListener("htmx:configRequest", ({ detail }) => {

@@ -199,21 +199,22 @@ def test_a_lost_connection_is_said_and_found_again(site, tab):
     tab.troubles.clear()
 
 
-def test_a_page_that_is_left_asks_for_nothing(site, tab):
-    """What it shows is deleted, it would be told that it is not there."""
+@pytest.mark.parametrize(("method", "path"), [("POST", "/jobs/one/delete"), ("GET", "/jobs$")])
+def test_a_page_that_is_left_asks_for_nothing(site, tab, method, path):
+    """What it shows is deleted: it would be told that it is not there."""
     site.add("echo hi", id="one")
     tab.open("/jobs/one")
-    left = _hold_back(tab, "GET", "/jobs$")
+    tab.press("Delete job one")
+    expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
+    on_its_way = _hold_back(tab, method, path)
     messages: list[str] = []
     tab.page.on("console", lambda message: messages.append(message.text))
     tab.page.evaluate(
         "document.addEventListener('htmx:beforeRequest', (event) => event.defaultPrevented && console.log('held back'))"
     )
-    tab.press("Delete job one")
-    expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
     tab.page.evaluate("document.querySelector('#dialog [type=submit]').click()")  # a click waits for the next page
     wait_until(lambda: tab.page.wait_for_timeout(50) or messages.count("held back") >= 2)
-    left[0].continue_()
+    on_its_way[0].continue_()
     tab.see("Job one is deleted.")
 
 
