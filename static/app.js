@@ -10,8 +10,9 @@ let leaving = false; // the answer to a press leads to another page: what this o
 
 // --- live regions: why a poll must wait, and the word for it in the header
 
-// Whether the reader waits for the answer to something pressed in the region or in the dialog, or to what shall take its place.
-const isAwaited = (region) => Boolean($(".htmx-request", region) ?? $(`#dialog .htmx-request, .htmx-request[hx-target="#${region.id}"]`));
+// Whether the reader waits for the answer to something pressed in the region or in the dialog, or for what takes its place.
+const isAwaited = (region) =>
+  $(".htmx-request", region) !== null || $(`#dialog .htmx-request, .htmx-request[hx-target="#${region.id}"]`) !== null;
 
 function busy(region) {
   const selection = getSelection();

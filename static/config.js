@@ -6,6 +6,6 @@ document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
   const field = detail.target.querySelector?.("[name=value]");
   if (!field) return;
   const first = field.matches("select") ? [...field.options].find((option) => option.defaultSelected)?.value : field.defaultValue;
-  const isAwaited = detail.target.matches(".htmx-request, :has(.htmx-request)");
-  if (isAwaited || field.value !== first) detail.shouldSwap = false;
+  const isSent = detail.target.matches(".htmx-request, :has(.htmx-request)");
+  if (isSent || field.value !== first) detail.shouldSwap = false;
 });

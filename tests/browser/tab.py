@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Request, expect
 
@@ -55,6 +57,19 @@ class Tab:
             return
         with self.page.expect_navigation():
             what.click()
+
+    def until(self, predicate: Callable[[], Any]) -> None:
+        """Wait until this is so; what the browser tells comes in meanwhile."""
+        wait_until(lambda: self.page.wait_for_timeout(20) or predicate())
+
+    def count_held_back(self) -> Callable[[], int]:
+        """How many times the page wanted to poll from now on, and was held back."""
+        messages: list[str] = []
+        self.page.on("console", lambda message: messages.append(message.text))
+        self.page.evaluate(
+            "document.addEventListener('htmx:beforeRequest', (event) => event.defaultPrevented && console.log('held back'))"
+        )
+        return lambda: messages.count("held back")
 
     def forgive(self, status: int) -> None:
         """The browser and htmx write an error for each answer of this status; here it is meant."""

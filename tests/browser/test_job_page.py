@@ -13,7 +13,6 @@ from engine.output import Output
 from models import Job
 from tests.browser.tab import Tab
 from tests.browser.test_accessibility import SCREENS, problems
-from tests.support import wait_until
 
 RED = b"\x1b[31mred\x1b[0m"
 
@@ -164,7 +163,7 @@ def test_output_is_followed_and_held_and_a_progress_bar_is_one_line(site, live_t
     asked = polled(live_tab, "/tail")
     jobs.show_output(held, whole(b"first\n10%\r20%\r50%\r100%\nlast\n"), whole(b"oops\n"))
     polls = polled(live_tab, "v=")
-    wait_until(lambda: live_tab.page.wait_for_timeout(50) or polled(live_tab, "v=") > polls + 2)
+    live_tab.until(lambda: polled(live_tab, "v=") > polls + 2)
     assert polled(live_tab, "/tail") <= asked + 1
     expect(rest).to_have_text("50%")
     live_tab.page.get_by_label("Follow").check()

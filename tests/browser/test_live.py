@@ -23,7 +23,7 @@ def polls(tab) -> int:
 
 def wait_for_poll(tab) -> None:
     before = polls(tab)
-    wait_until(lambda: tab.page.wait_for_timeout(50) or polls(tab) > before)
+    tab.until(lambda: polls(tab) > before)
 
 
 def test_a_list_shows_new_jobs_by_itself(site, tab):
@@ -49,20 +49,11 @@ def test_pause_holds_the_polls_and_going_on_catches_up(site, tab):
     expect(tab.page.get_by_role("button", name="Paused")).to_have_attribute("aria-pressed", "true")
     site.add("echo hi", id="one")
     seen = polls(tab)
-    tab.page.evaluate(
-        "new Promise(done => { let n = 0; document.addEventListener('htmx:beforeRequest', () => ++n === 2 && done()) })"
-    )
+    held_back = tab.count_held_back()
+    tab.until(lambda: held_back() >= 2)
     assert polls(tab) == seen
     tab.press("Paused")
     tab.see(tab.page.locator("#jobs tbody tr"))
-
-
-def _count_held_back(tab) -> str:
-    """An expression: how many times the clock wanted to ask from now on, and was held back."""
-    tab.page.evaluate(
-        "window.held = 0; document.addEventListener('htmx:beforeRequest', (event) => event.defaultPrevented && held++)"
-    )
-    return "held"
 
 
 def test_a_tab_that_is_asked_to_wait_holds_its_clock_back_but_not_the_reader(site, tab):
@@ -76,9 +67,9 @@ def test_a_tab_that_is_asked_to_wait_holds_its_clock_back_but_not_the_reader(sit
 
     tab.open("/jobs")
     tab.page.route("**/jobs?*v=*", ask_to_wait)
-    wait_until(lambda: tab.page.wait_for_timeout(50) or answers == [None])
-    held = _count_held_back(tab)
-    wait_until(lambda: tab.page.wait_for_timeout(50) or tab.page.evaluate(held) >= 2)
+    tab.until(lambda: answers == [None])
+    held_back = tab.count_held_back()
+    tab.until(lambda: held_back() >= 2)
     assert answers == [None]
     expect(tab.page.locator("#live")).to_have_text("Every 600 s")
     site.add("echo hi", id="one")
@@ -113,10 +104,10 @@ def test_what_the_reader_pressed_is_not_torn_away_by_a_poll_on_its_way(site, tab
     asked = _hold_back(tab, "GET", poll)
     site.add("echo hi")
     config.set("backoff_base", 4, actor="somebody else")
-    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    tab.until(lambda: asked)
     pressed = _hold_back(tab, "POST", "/")
     tab.press(button)
-    wait_until(lambda: tab.page.wait_for_timeout(20) or pressed)
+    tab.until(lambda: pressed)
     _let_through(tab, asked[0])
     pressed[0].continue_()
     tab.see(answer)
@@ -129,10 +120,10 @@ def test_a_filter_is_not_lost_to_a_poll_on_its_way(site, tab):
     tab.open("/jobs")
     asked = _hold_back(tab, "GET", "/jobs[?].*v=")
     site.add("echo more hay")
-    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    tab.until(lambda: asked)
     filtered = _hold_back(tab, "GET", "/jobs[?]text=")
     tab.page.get_by_label("Id or command contains").fill("needle")
-    wait_until(lambda: tab.page.wait_for_timeout(20) or filtered)
+    tab.until(lambda: filtered)
     _let_through(tab, asked[0])
     filtered[0].continue_()
     expect(tab.page.locator("#jobs tbody tr")).to_have_count(1)
@@ -143,7 +134,7 @@ def test_a_menu_is_not_closed_by_a_poll_on_its_way(site, tab):
     tab.open("/queues")
     asked = _hold_back(tab, "GET", "/queues[?]")
     site.add("echo hi")
-    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    tab.until(lambda: asked)
     tab.page.get_by_label("Limit the queue default").click()
     _let_through(tab, asked[0])
     expect(tab.page.locator("#live")).to_have_text("Paused", timeout=10_000)
@@ -160,7 +151,7 @@ def test_a_poll_from_before_a_press_is_asked_for_again(site, tab):
     jobs.retry("one")
     asked = _hold_back(tab, "GET", "/jobs/one[?]")
     tab.page.evaluate("htmx.trigger('#job', 'poll')")
-    wait_until(lambda: tab.page.wait_for_timeout(20) or asked)
+    tab.until(lambda: asked)
     tab.press("Delete job one")
     expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
     asked[0].continue_()
@@ -173,7 +164,7 @@ def _let_through(tab, held: Route) -> None:
     tab.page.on("requestfinished", lambda request: over.append(request))
     tab.page.on("requestfailed", lambda request: over.append(request))
     held.continue_()
-    wait_until(lambda: tab.page.wait_for_timeout(20) or held.request in over)
+    tab.until(lambda: held.request in over)
 
 
 def _hold_back(tab, method: str, path: str) -> list[Route]:
@@ -207,13 +198,9 @@ def test_a_page_that_is_left_asks_for_nothing(site, tab, method, path):
     tab.press("Delete job one")
     expect(tab.page.get_by_role("dialog", name="Delete this job?")).to_be_visible()
     on_its_way = _hold_back(tab, method, path)
-    messages: list[str] = []
-    tab.page.on("console", lambda message: messages.append(message.text))
-    tab.page.evaluate(
-        "document.addEventListener('htmx:beforeRequest', (event) => event.defaultPrevented && console.log('held back'))"
-    )
+    held_back = tab.count_held_back()
     tab.page.evaluate("document.querySelector('#dialog [type=submit]').click()")  # a click waits for the next page
-    wait_until(lambda: tab.page.wait_for_timeout(50) or messages.count("held back") >= 2)
+    tab.until(lambda: held_back() >= 2)
     on_its_way[0].continue_()
     tab.see("Job one is deleted.")
 

@@ -46,7 +46,8 @@ def test_a_table_that_is_read_is_not_taken_away(site, live_tab):
     live_tab.open("/")
     live_tab.page.get_by_text("The same as a table").click()
     ended(5, ago_min=1)
-    live_tab.page.wait_for_timeout(5000)  # longer than two polls
+    held_back = live_tab.count_held_back()
+    live_tab.until(lambda: held_back() >= 2)
     expect(live_tab.page.get_by_role("table")).to_be_visible()
     live_tab.page.get_by_text("The same as a table").click()
     live_tab.see("7 completed, 0 failed; at most 5 in one minute.")
@@ -84,7 +85,8 @@ def test_a_queue_is_limited_without_losing_what_is_typed(site, tab):
     tab.page.get_by_label("Jobs of mail at once").fill("3")
     jobs.enqueue({"command": ":", "queue": "print"})
     if tab.script:
-        tab.page.wait_for_timeout(3000)  # longer than a poll
+        held_back = tab.count_held_back()
+        tab.until(lambda: held_back() >= 2)
     expect(tab.page.get_by_label("Jobs of mail at once")).to_have_value("3")
     tab.press("Set")
     tab.see("The queue mail runs at most 3 jobs at once.")
