@@ -63,7 +63,7 @@ class Tab:
         wait_until(lambda: self.page.wait_for_timeout(20) or predicate())
 
     def count_held_back(self) -> Callable[[], int]:
-        """How many times the page wanted to poll from now on, and was held back."""
+        """What tells how many times from now on the page wanted to poll and was held back."""
         messages: list[str] = []
         self.page.on("console", lambda message: messages.append(message.text))
         self.page.evaluate(

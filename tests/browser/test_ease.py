@@ -76,6 +76,7 @@ def test_keys_with_ctrl_stay_the_browsers(site, live_tab, press):
     live_tab.open("/")
     press("Control+j", "Alt+n", "Control+/", "?")
     expect(live_tab.page.get_by_role("dialog")).to_have_accessible_name("Keyboard shortcuts")
+    assert live_tab.requests.count("GET /shortcuts") == 1  # by the last key alone
     assert live_tab.page.url == f"{site.url}/"
 
 

@@ -146,9 +146,9 @@ def test_the_title_of_a_settings_page_tells_of_trouble_as_others_do(panel):
 def test_only_the_change_that_the_page_showed_is_reverted(panel, htmx):
     config.set("backoff_base", 3)
     page = panel.get("/config/backoff_base").text
-    url = page.split('hx-post="/config/backoff_base/revert')[1].split('"')[0]
+    seen = page.split('hx-post="/config/backoff_base/revert?seen=')[1].split('"')[0]
     config.set("backoff_base", 5, actor="cli:ana")
-    answer = panel.post(f"/config/backoff_base/revert{url}", htmx=htmx)
+    answer = panel.post(f"/config/backoff_base/revert?seen={seen}", htmx=htmx)
     assert answer.status_code == 409
     assert "Meanwhile cli:ana set it to 5. Look at its history before you revert that." in answer.text
     assert config.get("backoff_base") == 5
