@@ -50,9 +50,9 @@ class Child:
             if message == "kill" and self.status is None:
                 os.kill(self.pid, signal.SIGKILL)
                 return
-            self.channel.send(message.encode())
-            if self.status is None:
+            if self.status is None:  # first, or it could undo a stop by the job that the message begins
                 os.kill(self.pid, signal.SIGCONT)  # someone may have stopped it, and it would never hear
+            self.channel.send(message.encode())
 
 
 class Terms(NamedTuple):
