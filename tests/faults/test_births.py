@@ -76,8 +76,9 @@ def rehearsed(tmp_path):
 
 
 def test_a_rehearsal_leaves_no_trace(rehearsed):
+    rehearsed()  # the first in a process opens what stays open, as the list of its children
     opened, version = len(os.listdir("/proc/self/fd")), models.db.version()
-    assert len(rehearsed()) == birth.REHEARSALS
+    assert len(rehearsed()) == 2 * birth.REHEARSALS
     assert tree.has_no_child()
     assert len(os.listdir("/proc/self/fd")) == opened
     assert not [name for name in os.listdir(models.run_folder()) if name.startswith("w0")]
