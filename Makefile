@@ -1,7 +1,7 @@
 # `make run` and `make test` are all a fresh machine needs; each does its own set-up.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test install dev lint format bench bench-peers chaos screenshots lock clean
+.PHONY: help run test test-all install dev lint format bench bench-peers chaos screenshots lock clean
 
 SHELL := /bin/sh
 # The interpreter of .venv, by a relative path: the folder may have a space in its name.
@@ -16,6 +16,10 @@ run: install ## Start the panel and two workers (PORT=8000 WORKERS=2)
 	@$(python) scripts/start.py $(ARGS)
 
 test: dev ## Run all tests, those in a browser too (ARGS="-k name", ARGS="-n 0" one by one)
+	@sh scripts/setup_browser.sh
+	@$(python) -m pytest -n auto --dist worksteal -m "not slow" $(ARGS)
+
+test-all: dev ## Run the slow tests as well: long fuzzing and storms (same ARGS)
 	@sh scripts/setup_browser.sh
 	@$(python) -m pytest -n auto --dist worksteal $(ARGS)
 
