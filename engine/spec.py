@@ -46,18 +46,33 @@ def parse_json(text: str | bytes) -> dict[str, Any]:
         payload = _JSON.decode(text) if isinstance(text, str) else json.loads(text, **_HOOKS)
     except json.JSONDecodeError as error:
         raise InvalidInput(
-            f"Not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}. "
+            f"Not valid JSON: {_where_json_ends(error)}. "
             """Give an object, for example '{"command": "echo hi"}'."""
         ) from error
     except UnicodeDecodeError as error:
         raise InvalidInput(f"Not valid UTF-8 at byte {error.start}; save the payload as UTF-8.") from error
     except RecursionError as error:
         raise InvalidInput("The JSON is nested too deeply; a job is one flat object.") from error
-    except ValueError as error:  # a number of thousands of digits, among others
-        raise InvalidInput(f"Not valid JSON: {str(error).rstrip('.')}.") from error
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise InvalidInput("Not valid JSON: a number has too many digits.") from error
     if not isinstance(payload, dict):
         raise InvalidInput(f"""A job is a JSON object, for example '{{"command": "echo hi"}}', not {_kind(payload)}.""")
     return payload
+
+
+def _where_json_ends(error: json.JSONDecodeError) -> str:
+    """The character that cannot stand there, with line and column, in the same words on every version of Python."""
+    text, at = error.doc, error.pos
+    if text[at : at + 1] == ",":  # Python 3.13 names a trailing comma, older ones the bracket behind it
+        at += 1 + len(text[at + 1 :]) - len(text[at + 1 :].lstrip())
+    if at >= len(text):
+        found = "unexpected end of the text"
+    elif text[at] == '"' and '"' not in text[at + 1 :]:
+        found = "a string without its closing quote"
+    else:
+        found = f"unexpected {text[at]!r}"
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return f"{found} at line {line}, column {column}"
 
 
 def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_every_mistake_is_told_with_its_line_and_field():
     text = '{"command": "a", "priority": 200, "cwd": "x"}\nnot json\n{"id": "i", "command": "b"}\n{"id": "i"}\n{"colour": 1}'
     told = all_mistakes(text)
     assert [sentence[:30] for sentence in told] == [
-        "line 2: Not valid JSON: Expect",
+        "line 2: Not valid JSON: unexpe",
         "line 1: priority: must be from",
         "line 1: cwd: must be an absolu",
         "line 4: command is missing; sa",

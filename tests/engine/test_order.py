@@ -218,7 +218,8 @@ def test_many_runs_are_ended_by_their_row_numbers(filled):
     many = database.together(dialect.END, ends._OWN)
     steps = _plan(many.sql, many.parameters(defaultdict(int), [(1,) * len(ends._OWN)]))
     assert [step for step in steps if " job" in step] == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
-    assert len([step for step in steps if step.startswith("SCAN")]) == 2  # of the rows that were given, as they stand
+    # Only the rows that were given are read as they stand; how SQLite names that differs from version to version.
+    assert not [step for step in steps if step.startswith("SCAN") and step.split()[1] in models.db.get_tables()]
 
 
 @pytest.mark.parametrize("cursor", [{}, {"before": "300"}, {"after": "300"}], ids=["first", "older", "newer"])
