@@ -35,8 +35,8 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
 
     app.session_interface = cookies.Sessions()
     Htmx(app)
-    proxies.init_app(app)
     guards.init_app(app)  # before the token check: a foreign request needs no look at its form
+    proxies.init_app(app)  # around the guards, which judge the host that a proxy says
     CSRFProtect(app)
     errors.init_app(app)
     words.init_app(app)

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.txt", "requirements-dev.txt")
-OUR_TOP_LEVEL = {"app", "cli", "engine", "migrations", "models", "queuectl", "tests", "views", "workers"}
+OUR_TOP_LEVEL = {"app", "cli", "engine", "migrations", "models", "queuectl", "server", "tests", "views", "workers"}
 NOT_OURS = re.compile(
     r"(^|/)_?(htmx|hyperscript|idiomorph|alpine|jquery|bootstrap|tailwind|pico|chart|d3|react|vue|fontawesome|axe)"
     r"([-.@][-.@\w]*)?\.(js|mjs|css|woff2?)$|\.min\.(js|css)$|(^|/)(node_modules|vendor)/",

@@ -8,14 +8,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from flask import Response, flash, g, redirect, render_template, request, url_for
 from flask_wtf.csrf import generate_csrf
 from htmx_flask import make_response
 
 import models
-from views import signals
+from views import guards, signals
 from views.shelf import Piece
 
 # What stands in a piece that everybody may have for what belongs to one reader. Nobody can guess it, so nobody can put
@@ -43,7 +42,8 @@ def wants_piece() -> bool:
 
 def is_shown(path: str) -> bool:
     """Whether the tab that htmx asks for shows the page at this path."""
-    return urlsplit(request.htmx.current_url or "").path == path  # type: ignore[attr-defined]
+    shown = guards.split(request.htmx.current_url or "")  # type: ignore[attr-defined]
+    return shown is not None and shown.path == path
 
 
 def page(template: str, **context: Any) -> str:
@@ -143,9 +143,10 @@ def confirm(**words: Any) -> str:
 
 def back(otherwise: str) -> str:
     """The page of ours that the form was on; `otherwise` when it does not say, or when it is the form's own page."""
-    came_from = urlsplit(request.referrer or "")
-    ours = came_from.netloc == request.host and came_from.path.startswith("/") and not came_from.path.startswith("//")
-    if not ours or came_from.path == _here():
+    came_from = guards.split(request.referrer or "")
+    if came_from is None or came_from.netloc != request.host or came_from.path == _here():
+        return otherwise
+    if not came_from.path.startswith("/") or came_from.path.startswith("//"):
         return otherwise
     return came_from.path + (f"?{came_from.query}" if came_from.query else "")
 

@@ -1,28 +1,28 @@
-"""Who may ask, and what every answer says about itself: trusted hosts, same origin, security headers, the key."""
+"""Who may ask, and what every answer says about itself: known hosts, same origin, security headers, the key."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
-from urllib.parse import urlsplit
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
-from flask import Flask, Response, abort, current_app, request
+from flask import Flask, Response, abort, request
 
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; "
-    "object-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
-}
+from server.headers import HEADERS
+
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?", re.IGNORECASE)
+_VISIBLE = re.compile(r"[!-~]+")  # ASCII without blanks and controls
+_CREDENTIALS = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+( +[!-~][ -~]*)?")
 
 
 def init_app(app: Flask) -> None:
-    app.before_request(check_host)
+    """Put the guards before the app. What a proxy says of the host must be in the environment by then."""
+    app.wsgi_app = _KnownHosts(app.wsgi_app, app.config["HOSTS"])  # type: ignore[method-assign]
+    app.before_request(check_headers)
     app.before_request(check_origin)
     app.after_request(add_headers)
 
@@ -33,31 +33,89 @@ def trusted_hosts() -> frozenset[str]:
     return frozenset(("localhost", "127.0.0.1", "::1", *(name.strip("[]") for name in named)))
 
 
-def check_host() -> None:
-    """Refuse a foreign Host: a page that rebinds its name to this address is "same origin" to the browser.
-
-    Not Flask's TRUSTED_HOSTS, which cannot name an IPv6 address.
-    """
+def split(url: str) -> SplitResult | None:
+    """The parts of a URL that a client sent; None when it is malformed."""
     try:
-        name = urlsplit(f"//{request.host}").hostname
+        parts = urlsplit(url)
+        _ = parts.port  # read from the text only now
     except ValueError:
-        name = None
-    if name not in current_app.config["HOSTS"]:
-        abort(400, "This panel does not answer to that host name; name it in QUEUECTL_HOSTS if it should.")
+        return None
+    return parts if _VISIBLE.fullmatch(url) else None
+
+
+class _KnownHosts:
+    """Refuses a foreign or broken host before Flask sees it: with one, not even an error page can name its links.
+
+    A page that rebinds its name to this address is "same origin" to the browser. Not Flask's TRUSTED_HOSTS, which cannot
+    name an IPv6 address.
+    """
+
+    def __init__(self, app: Any, hosts: frozenset[str]):
+        self.app = app
+        self.hosts = hosts
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        sentence = self._trouble(environ)
+        if sentence is None:
+            return self.app(environ, start_response)
+        page = f"{sentence}\n".encode()
+        told = {
+            "Content-Type": "text/plain; charset=utf-8",
+            "Content-Length": str(len(page)),
+            "Cache-Control": "no-store",
+        }
+        start_response("400 Bad Request", [*HEADERS.items(), *told.items()])
+        return [page]
+
+    def _trouble(self, environ: dict[str, Any]) -> str | None:
+        host = environ.get("HTTP_HOST", "")
+        if not host and environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
+            return "This request names no host; send the header Host."
+        named = _HOST.fullmatch(host or environ["SERVER_NAME"])
+        if named is None or (named[1] or named[2]).lower() not in self.hosts or split(f"//{named[0]}") is None:
+            return "This panel does not answer to that host name; name it in QUEUECTL_HOSTS if it should."
+        target = environ.get("RAW_URI", "/")
+        if target.startswith("/") or (target == "*" and environ["REQUEST_METHOD"] == "OPTIONS"):
+            return None
+        asked = split(target)
+        if asked is None or asked.scheme not in ("http", "https") or asked.netloc != host:
+            return "The address of this request is malformed, or of another host than the header Host names."
+        return None
+
+
+def check_headers() -> None:
+    """Refuse malformed headers before anything is done. Not cookies: other programs on this host set some of their own."""
+    given = request.headers
+    origin = given.get("Origin", "null")
+    if origin != "null" and not ((parts := split(origin)) and parts.scheme and parts.netloc):
+        abort(400, "The header Origin of this request is malformed. Nothing was done.")
+    if given.get("Referer") and split(given["Referer"]) is None:
+        abort(400, "The header Referer of this request is malformed. Nothing was done.")
+    if "Authorization" in given and not _CREDENTIALS.fullmatch(given["Authorization"]):
+        abort(400, "The header Authorization of this request is malformed. Nothing was done.")
 
 
 def check_origin() -> None:
-    """Refuse what another site's page makes a browser send. Only the safe methods are listed, never the bad ones."""
-    if request.method in SAFE_METHODS:
-        return
+    """Refuse what another site's page makes a browser send, but for opening a page of the panel in a tab.
+
+    Only what is good is listed, never what is bad.
+    """
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         allowed = site in ("same-origin", "none")
     else:
-        origin = request.headers.get("Origin")
-        allowed = origin is None or urlsplit(origin).netloc == request.host  # neither header: no browser
-    if not allowed:
+        allowed = request.headers.get("Origin") in (None, f"{request.scheme}://{request.host}")  # neither: no browser
+    if request.method in SAFE_METHODS:
+        if not (allowed or site is None or _opens_a_tab()):
+            abort(403, "Another site's page asked for this, so it was not answered. Open the panel itself.")
+    elif not allowed:
         abort(403, "This request came from another site's page, so nothing was done.")
+
+
+def _opens_a_tab() -> bool:
+    """Whether the answer will be a page of its own, which the page that led there can neither read nor hide."""
+    given = request.headers
+    return given.get("Sec-Fetch-Mode") == "navigate" and given.get("Sec-Fetch-Dest") == "document"
 
 
 def add_headers(response: Response) -> Response:

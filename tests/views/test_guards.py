@@ -7,8 +7,9 @@ import stat
 
 import pytest
 
+from server.headers import HEADERS
 from tests.views.panel import HTMX, add
-from views.guards import HEADERS, SAFE_METHODS
+from views.guards import SAFE_METHODS
 
 SOME_OF_ALL = (
     "/",
@@ -60,12 +61,109 @@ def test_the_hosts_of_this_machine_are_answered(panel, host):
     assert panel.get("/", Host=host).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "[::2]", "evil@localhost.x", "a b"]
+FOREIGN_HOSTS = (
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.nip.io",
+    "[::2]",
+    "evil@localhost.x",
+    "x@localhost",
 )
+MALFORMED_HOSTS = (
+    *("a b", "localhost..", ".a", "localhost.", f"{'a' * 64}.example", "localhost:99999", "localhost:x"),
+    *(
+        "[",
+        "[::1",
+        "[::1]x",
+        "[v1.x]",
+        "loc\talhost",
+        "l\xf6calhost",
+        "%6c",
+        "localhost/",
+        "localhost,localhost",
+        ":80",
+    ),
+)
+
+
+@pytest.mark.parametrize("host", [*FOREIGN_HOSTS, *MALFORMED_HOSTS[:4]])
 def test_a_foreign_host_is_refused_everywhere(app, panel, host):
     for url in addresses(app, "GET"):
         assert panel.get(url, Host=host).status_code == 400, url
+
+
+def test_a_malformed_host_is_refused_in_a_sentence_with_the_security_headers(panel):
+    for host in MALFORMED_HOSTS:
+        for method in ("GET", "POST", "OPTIONS"):
+            answer = panel.client.open("/jobs", method=method, headers={"Host": host})
+            assert answer.status_code == 400, host
+            assert "host name" in answer.text
+            assert dict(answer.headers).items() >= HEADERS.items()
+
+
+def test_only_the_oldest_clients_may_name_no_host(panel):
+    for protocol, status in (("HTTP/1.0", 200), ("HTTP/1.1", 400)):
+        answer = panel.client.get("/healthz", headers={"Host": ""}, environ_overrides={"SERVER_PROTOCOL": protocol})
+        assert answer.status_code == status
+
+
+def test_an_address_of_another_host_is_refused_whatever_the_header_says(panel):
+    for target in (
+        *(
+            "http://evil.example/jobs",
+            "http://localhost:1/jobs",
+            "ftp://localhost/jobs",
+            "http://[x/",
+            "jobs",
+            "*",
+            "x:1",
+        ),
+    ):
+        answer = panel.client.get("/jobs", environ_overrides={"RAW_URI": target})
+        assert answer.status_code == 400, target
+        assert "address of this request" in answer.text
+
+
+def test_an_address_that_names_the_same_host_is_answered(panel):
+    assert panel.client.get("/jobs", environ_overrides={"RAW_URI": "http://localhost/jobs"}).status_code == 200
+
+
+MALFORMED_HEADERS = (
+    *(
+        ("Origin", value)
+        for value in ("http://[x", "http://a]:99999/", "localhost", "http://a:x", "http://a b", "", "//a")
+    ),
+    *(("Referer", value) for value in ("http://[evil", "http://localhost:99999/jobs", "http://localhost/\xe4", "a\tb")),
+    *(("Authorization", value) for value in ("", ":", "Basic \xff", "Bearer\tx", "\xe4")),
+)
+
+
+def test_a_malformed_header_is_refused_before_anything_is_done(panel):
+    before = panel.dump()
+    for name, value in MALFORMED_HEADERS:
+        for answer in (
+            panel.get("/jobs", **{name: value}),
+            panel.post("/enqueue", headers={name: value}, command="echo hi"),
+            panel.post("/enqueue", htmx=True, headers={name: value}, command="echo hi"),
+        ):
+            assert answer.status_code == 400, (name, value)
+            assert name in answer.text
+            assert dict(answer.headers).items() >= HEADERS.items()
+    assert panel.dump() == before
+
+
+def test_a_malformed_address_of_the_tab_does_not_fail_the_action(panel):
+    for value in ("http://[evil", "\xff", "x" * 5000, "about:blank"):
+        add("dead", id="x")
+        assert panel.post("/jobs/x/delete", htmx=True, headers={"HX-Current-URL": value}).status_code == 204
+
+
+def test_the_cookies_of_other_programs_do_no_harm(app):
+    client = app.test_client(use_cookies=False)
+    for value in (";", "=;=", "a=\xff", '"', "session=x; session=y", 'queuectl-0="\\', "=" * 4000):
+        for cookie in (value, f"{app.config['SESSION_COOKIE_NAME']}={value}"):
+            assert client.get("/healthz", headers={"Cookie": cookie}).status_code == 200
+            assert client.get("/config", headers={"Cookie": cookie}).status_code == 200
 
 
 def test_more_hosts_are_named_in_the_environment(tmp_path, monkeypatch):
@@ -82,6 +180,8 @@ FOREIGN = (
     {"Sec-Fetch-Site": "same-site"},
     {"Origin": "http://evil.example"},
     {"Origin": "null"},
+    {"Origin": "https://localhost"},
+    {"Origin": "http://localhost:1"},
     {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
 )
 
@@ -92,6 +192,21 @@ def test_a_request_that_another_site_sends_is_refused_even_with_a_token(app, pan
     for url in addresses(app, "POST"):
         assert panel.post(url, headers=headers).status_code == 403, url
     assert panel.dump() == before
+
+
+def test_another_sites_page_may_load_no_part_of_the_panel(app, panel):
+    for site in ("cross-site", "same-site"):
+        for mode, kind in (("no-cors", "image"), ("cors", "empty"), ("navigate", "iframe"), ("navigate", "object")):
+            way = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": kind}
+            assert panel.get("/jobs?output=x", **way).status_code == 403
+            assert panel.client.head("/export", headers=way).status_code == 403
+    for url in addresses(app, "GET"):
+        assert panel.get(url, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403, url
+
+
+def test_another_sites_page_may_lead_to_the_panel(panel):
+    way = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert panel.get("/jobs", **way).status_code == 200
 
 
 def test_a_form_without_its_token_is_refused(app, panel):

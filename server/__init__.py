@@ -1,0 +1,1 @@
+"""What stands between a connection and the panel: where it listens, how long a client may take, what each answer says."""
