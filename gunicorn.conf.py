@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 from typing import Any, NoReturn
 
 from gunicorn.glogging import Logger
 
+from server import addresses
+
 PORT = int(os.environ.get("PORT", "8000"))
 
-bind = f"127.0.0.1:{PORT}"  # loopback only; a proxy with TLS stands in front of anything else
+bind = f"127.0.0.1:{PORT}"  # loopback only, however it is set; a proxy with TLS stands in front of anything else
+umask = 0o177  # a Unix socket is its owner's alone
 worker_class = "gthread"
 workers = 2
 threads = 8
@@ -43,13 +45,12 @@ logger_class = AccessLogger
 
 
 def on_starting(server: Any) -> None:
-    """Leave at once, with a sentence, when the port is taken or the panel cannot be made."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", PORT))
-        except OSError as error:
-            _leave(f"The panel cannot use port {PORT}: {error.strerror}. Choose another: make run PORT={PORT + 1}")
+    """Leave at once, with a sentence, when others could reach the panel, the port is taken or the panel cannot be made."""
+    if server.cfg.is_ssl:
+        _leave(
+            "The panel speaks plain HTTP on this machine; give --certfile and --keyfile to the proxy in front of it."
+        )
+    _leave_if(addresses.trouble(server.cfg.address))
     probe_pid = os.fork()  # so that this process, whose memory the workers inherit, loads none of the code
     if probe_pid == 0:
         os._exit(_try_panel())
@@ -69,11 +70,22 @@ def _try_panel() -> int:
     return 0
 
 
+def _leave_if(trouble: str | None) -> None:
+    if trouble is not None:
+        _leave(trouble)
+
+
 def _leave(sentence: str) -> NoReturn:
     print(sentence, flush=True)
     raise SystemExit(1)
 
 
 def when_ready(server: Any) -> None:
+    _leave_if(addresses.exposed(server.LISTENERS))
     prefix = os.environ.get("QUEUECTL_PREFIX", "").strip().rstrip("/")
-    print(f"QueueCTL panel: http://127.0.0.1:{PORT}{prefix}", flush=True)
+    for listener in server.LISTENERS:
+        print(f"QueueCTL panel: {addresses.in_words(listener, prefix)}", flush=True)
+
+
+def on_reload(server: Any) -> None:
+    _leave_if(addresses.exposed(server.LISTENERS))
