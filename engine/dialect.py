@@ -10,6 +10,8 @@ from typing import Any
 
 from peewee import SQL, NodeList, Value, fn
 
+from engine.folding import fold
+
 WAITING = "state IN ('pending', 'failed')"
 _BY = "INDEXED BY job_claim"  # SQLite refuses the statement rather than run it without the index
 _BY_DUE = "INDEXED BY job_due"
@@ -282,8 +284,9 @@ def insert(table: str, columns: Iterable[str]) -> str:
 
 
 def has_tag(tags: Any, tag: str) -> Any:
-    """Whether the JSON array in the column `tags` holds exactly this tag."""
-    return NodeList((SQL("EXISTS (SELECT 1 FROM json_each("), tags, SQL(") WHERE value ="), Value(tag), SQL(")")))
+    """Whether the JSON array in the column `tags` holds this whole tag, in either case."""
+    is_same = fn.is_same(SQL("value"), fold(tag))
+    return NodeList((SQL("EXISTS (SELECT 1 FROM json_each("), tags, SQL(") WHERE"), is_same, SQL(")")))
 
 
 def is_like(column: Any, pattern: str) -> Any:
@@ -292,5 +295,5 @@ def is_like(column: Any, pattern: str) -> Any:
 
 
 def holds_text(data: Any, text: str) -> Any:
-    """Whether the bytes, read as text, hold this one; letters of ASCII in either case."""
-    return fn.CAST(NodeList((data, SQL("AS TEXT")))).contains(text)
+    """Whether the text, or the bytes read as text, hold this one, in either case (see engine/folding.py)."""
+    return fn.holds(data, fold(text))

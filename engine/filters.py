@@ -146,7 +146,9 @@ FILTERS = {
     "state": Filter(_state, lambda state: Job.state == state),
     "queue": Filter(_text("queue"), lambda queue: Job.queue == queue),
     "tag": Filter(_text("tag"), lambda tag: dialect.has_tag(Job.tags, tag)),
-    "text": Filter(_text("text"), lambda text: Job.id.contains(text) | Job.command.contains(text)),
+    "text": Filter(
+        _text("text"), lambda text: dialect.holds_text(Job.id, text) | dialect.holds_text(Job.command, text)
+    ),
     "output": Filter(_text("output"), _printed, is_heavy=True),
     "error": Filter(_pattern, lambda pattern: dialect.is_like(Job.last_error, pattern)),
     "exit_code": Filter(_exit_code, lambda code: Job.return_code == code),

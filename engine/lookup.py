@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine import queries
+from engine import folding, queries
 from models import Job
 
 _LONGEST_ID = 128
@@ -20,7 +20,7 @@ def jobs(beginning: str, limit: int = 8) -> list[Job]:
 
 def queues(part: str, limit: int = 5) -> list[str]:
     """The queues whose name holds this, upper case or lower."""
-    return [name for name in queries.queues() if part.lower() in name.lower()][:limit]
+    return [name for name in queries.queues() if folding.holds(name, folding.fold(part))][:limit]
 
 
 def _is_storable(text: str) -> bool:

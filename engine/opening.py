@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from engine import folding
 from engine.database import Sqlite
 from engine.errors import Unavailable
 
@@ -44,7 +45,7 @@ def create_private(path: str) -> None:
 
 def sqlite(path: str, *, durable: bool) -> Sqlite:
     """The database at `path`, not yet connected. durable: a commit returns only when it is on the disk."""
-    return Sqlite(
+    found = Sqlite(
         path,
         lock_type="IMMEDIATE",
         timeout=0,
@@ -58,6 +59,9 @@ def sqlite(path: str, *, durable: bool) -> Sqlite:
             "journal_size_limit": 64 * 1024 * 1024,
         },
     )
+    found.register_function(folding.holds, "holds", 2, deterministic=True)
+    found.register_function(folding.is_same, "is_same", 2, deterministic=True)
+    return found
 
 
 def bring_up_to_date(opened: Sqlite, migrations: str, newest: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
-from engine import queries
+from engine import dialect, queries
 from engine.errors import InvalidInput
 from models import Supervisor, Worker
 
@@ -72,7 +72,7 @@ def ended(
     if reason:
         if len(reason) > _LONGEST or "\0" in reason:
             raise InvalidInput(f"Search for at most {_LONGEST} characters, none of them NUL.", "reason")
-        query = query.where(Worker.reason.contains(reason) | Worker.host.contains(reason))
+        query = query.where(dialect.holds_text(Worker.reason, reason) | dialect.holds_text(Worker.host, reason))
     if before:
         at, pk = _place(before)
         query = query.where((Worker.stopped_at < at) | ((Worker.stopped_at == at) & (Worker.pk < pk)))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from flask import Blueprint, render_template, request, url_for
 
 from engine import config, lookup, queries
+from engine.folding import fold
 from models import STATES
 from views import answers, rows, words
 
@@ -111,6 +112,6 @@ def _search(text: str) -> Entry:
 
 def _matching(text: str, entries: Iterator[Entry]) -> list[Entry]:
     """The entries that hold every word of the text; for no text those that come first."""
-    asked = text.lower().split()
-    held = (entry for entry in entries if all(word in f"{entry.label} {entry.hint}".lower() for word in asked))
+    asked = fold(text).split()
+    held = (entry for entry in entries if all(word in fold(f"{entry.label} {entry.hint}") for word in asked))
     return [entry for entry, _ in zip(held, range(_MOST), strict=False)]

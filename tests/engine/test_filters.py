@@ -50,6 +50,25 @@ def test_jobs_are_found_by_what_they_printed(queue, stream):
     assert ids(queries.page(output="100%")) == set()
 
 
+@pytest.mark.parametrize(("written", "asked"), [("ÄÖÜ und ÆØÅ", "äöü UND æøå"), ("żółw", "ŻÓŁW"), ("ПРИВЕТ", "привет")])
+def test_a_search_ignores_the_case_of_all_letters(queue, written, asked):
+    run(queue, "printed", stdout=Output(written.encode(), len(written.encode())))
+    tag = written.split()[0]
+    queue.add("named", command=f"echo '{written}'", tags=[tag])
+    assert ids(queries.page(output=asked)) == {"printed"}
+    assert ids(queries.page(text=asked)) == {"named"}
+    assert ids(queries.page(tag=tag.swapcase())) == {"named"}
+    assert {job.id for job in queries.matching(text=asked)} == {"named"}
+
+
+def test_a_tag_is_found_whole_and_a_text_as_it_is_written(queue):
+    queue.add("a", command="echo 100%_", tags=["nightly"])
+    assert ids(queries.page(tag="NIGHT")) == set()
+    assert ids(queries.page(tag="NIGHTLY")) == {"a"}
+    assert ids(queries.page(text="0%_")) == {"a"}
+    assert ids(queries.page(text="1%0")) == set()
+
+
 def test_jobs_are_found_by_when_they_ended_or_were_enqueued(queue, clock):
     queue.add("waits")
     run(queue, "early", worker="w2")  # takes "waits", which then ends now
