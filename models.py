@@ -25,7 +25,7 @@ from engine import opening
 from engine.database import Sqlite
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-SCHEMA_VERSION = 4  # the number of the newest file in migrations/; a test compares them
+SCHEMA_VERSION = 5  # the number of the newest file in migrations/; a test compares them
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 STORED_STATES = (*STATES, "deleted")  # deleted: in the trash, hidden from everybody who does not ask for it
@@ -123,6 +123,7 @@ class Worker(Table):
     stopped_at = BigIntegerField(null=True)
     reason = TextField(null=True)  # why it ended, in words
     heir_of = BigIntegerField(null=True)  # the worker that died and whose place it takes
+    life = TextField(null=True, default=lambda: os.urandom(8).hex())  # its random name: numbers can be given again
     rss_kb = BigIntegerField(null=True)  # what the supervisor measured last, of the worker itself
     cpu_ms = BigIntegerField(null=True)
     job_rss_kb = BigIntegerField(null=True)  # and of the processes of its job
@@ -283,18 +284,17 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
     """Bind every table to the database at `url` (see `path_of`), bring its schema up to date and return it.
 
     durable: a commit returns only when it is on the disk. Workers pass False for their own transitions.
-    Raises Unavailable when it cannot be opened or its schema is newer than this code.
+    Raises Unavailable when it cannot be opened, its schema is newer than this code, or older and in use.
     """
-    path = path_of(url)
-    opened = opening.sqlite(path, durable=durable)
-    opening.create_private(path)
+    opened = opening.sqlite(path_of(url), durable=durable)
+    opening.create_private(opened.database)
+    opening.leave(db.obj)
     db.initialize(opened)
-    opened.connect()
     opening.bring_up_to_date(opened, os.path.join(ROOT, "migrations"), SCHEMA_VERSION)
     return opened
 
 
 def disconnect() -> None:
-    """Close this process's connection, as must be done before a fork. `db.connect()` opens it again."""
+    """Close this process's connection, as before a fork; it opens again by itself. The schema is still kept for it."""
     if not db.is_closed():
         db.close()

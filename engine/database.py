@@ -27,6 +27,8 @@ class Sqlite(SqliteDatabase):
     """SQLite in WAL mode. Waits for a lock in short random steps; its errors are sentences (Unavailable)."""
 
     patience_s = 10.0
+    newest_schema: int | None = None  # that this program knows; None: not asked for
+    presence: int | None = None  # the descriptor by which this process is one of those that have it open
     _is_hurried = False
 
     @contextmanager
@@ -79,8 +81,36 @@ class Sqlite(SqliteDatabase):
             os.close(fd)
 
     def connect(self, reuse_if_open: bool = False) -> Any:
-        """Open this thread's connection; its first statements may meet a lock as any may."""
-        return self.patiently(super().connect, reuse_if_open)
+        """Open this thread's connection; its first statements may meet a lock as any may.
+
+        Raises Unavailable when the schema is newer than this program: it was upgraded while this process lived.
+        """
+        is_new = self.patiently(super().connect, reuse_if_open)
+        if is_new and self.newest_schema:
+            try:
+                self.refuse_newer()
+            except Unavailable:
+                self.close()
+                raise
+        return is_new
+
+    def schema_version(self) -> int:
+        return self.execute_sql("PRAGMA user_version").fetchone()[0]
+
+    def newer_schema(self) -> str | None:
+        """The sentence for a schema that is newer than this program knows; None when it is not."""
+        version = self.schema_version()
+        if self.newest_schema is None or version <= self.newest_schema:
+            return None
+        return (
+            f"The database {self.database} has schema {version}, newer than this program knows ({self.newest_schema}); "
+            "upgrade QueueCTL, or start it again if it was upgraded already."
+        )
+
+    def refuse_newer(self) -> None:
+        """Raises Unavailable when the schema is newer than this program knows."""
+        if sentence := self.newer_schema():
+            raise Unavailable(sentence)
 
     def connection(self) -> Any:
         """This thread's connection, opened when it is not."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+from typing import Any
 
-from engine import folding
+from engine import folding, presence
 from engine.database import Sqlite
 from engine.errors import Unavailable
 
@@ -65,48 +66,82 @@ def sqlite(path: str, *, durable: bool) -> Sqlite:
 
 
 def bring_up_to_date(opened: Sqlite, migrations: str, newest: int) -> None:
-    """Bring the database to the schema `newest` by the numbered files in the folder `migrations`.
+    """Connect to the database and bring it to the schema `newest` by the numbered files in the folder `migrations`.
 
-    One process at a time, each file in one transaction. Raises Unavailable when the database is another program's
-    or newer than this one.
+    Each file in one transaction, while no other process has the database open; from then on this process shares it, and
+    no connection is opened when the schema is newer. Raises Unavailable when the database is another program's, newer
+    than this one, or older and in use.
     """
-    version = _version(opened)
+    opened.connect()
+    opened.newest_schema = newest
+    _refuse_foreign(opened)
+    _share(opened)
+    while opened.schema_version() < newest:
+        leave(opened)
+        folder = run_folder(opened.database)
+        with presence.in_turn(folder), _nobody_else(opened, folder, newest):
+            if opened.schema_version() < newest:  # else another process was quicker
+                _migrate(opened, migrations, newest)
+        _share(opened)
+    opened.refuse_newer()
+
+
+@contextmanager
+def _nobody_else(opened: Sqlite, folder: str, newest: int) -> Iterator[None]:
+    """No process of an older version lives while the block runs. Raises Unavailable when one does.
+
+    A new file is of no version: what others may have open is one that was deleted.
+    """
+    version = opened.schema_version()
+    if version == 0 or version >= newest:
+        yield
+        return
+    change = presence.Change(folder, f"{opened.database} has schema {version}, not {newest} yet")
+    with presence.alone(change):
+        presence.refuse_workers(change)
+        yield
+
+
+def leave(opened: Sqlite | None) -> None:
+    """Be no longer one of those that have this database open, if there is one."""
+    if opened is not None and opened.presence is not None:
+        os.close(opened.presence)
+        opened.presence = None
+
+
+def _share(opened: Sqlite) -> None:
+    with suppress(OSError):  # a user who may not write there; nobody who may not changes the schema either
+        opened.presence = presence.share(run_folder(opened.database))
+
+
+def _refuse_foreign(opened: Sqlite) -> None:
+    version = opened.schema_version()
     tables = opened.get_tables()
     if (version or tables) and "schema_migration" not in tables:
         raise Unavailable(
             f"{opened.database} holds the tables of another program; name another file with --db or QUEUECTL_DB."
         )
-    if version > newest:
-        raise Unavailable(
-            f"The database {opened.database} has schema {version}, newer than this program knows ({newest}); "
-            "upgrade QueueCTL to use it."
-        )
-    if version < newest:
-        with _migration_lock(opened.database):
-            if _version(opened) < newest:  # else another process was quicker
-                _migrate(opened, migrations, newest)
 
 
 def _migrate(opened: Sqlite, migrations: str, newest: int) -> None:
     from playhouse.migrations import Runner
 
+    class Numbered(Runner):
+        """Notes each migration's number in its own transaction: killed between two, the file is of the version before."""
+
+        def _run(self, name: str, module: Any, direction: str, fake: bool = False) -> None:
+            def up(migrator: Any, database: Sqlite) -> None:
+                module.up(migrator, database)
+                database.execute_sql(f"PRAGMA user_version = {int(name[:4])}")
+
+            super()._run(name, SimpleNamespace(up=up), direction, fake)
+
     # Small pages: a commit writes whole pages to the log, and a job changes a few bytes on each of about six.
     opened.execute_sql("PRAGMA page_size = 2048")
     opened.execute_sql("PRAGMA auto_vacuum = INCREMENTAL")
     opened.execute_sql("PRAGMA journal_mode = WAL")
-    runner = Runner(opened, directory=migrations)
+    runner = Numbered(opened, directory=migrations)
     if len(runner.migrations()) < newest:
         raise Unavailable(f"The folder {migrations} is incomplete; install QueueCTL again.")
     runner.up()
-    opened.execute_sql(f"PRAGMA user_version = {newest}")
-
-
-def _version(opened: Sqlite) -> int:
-    return opened.execute_sql("PRAGMA user_version").fetchone()[0]
-
-
-@contextmanager
-def _migration_lock(path: str) -> Iterator[None]:
-    with open(os.path.join(run_folder(path), "migrate.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    opened.execute_sql(f"PRAGMA user_version = {newest}")  # when all were done before, and only the number was not

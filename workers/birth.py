@@ -17,7 +17,7 @@ import models
 from engine import config
 from engine.errors import Unavailable
 from models import Worker, db
-from workers import hand, locks, log, loop, tree
+from workers import hand, journal, locks, log, loop, tree
 from workers.hand import Hand
 from workers.loop import Loop
 
@@ -117,8 +117,10 @@ def rehearse(folder: str, host: str) -> None:
         return
     with suppress(Unavailable, OSError):  # then the workers are a little larger
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours, theirs, closing(Loop("w0", host, models.instance(), theirs, Hand(folder, 0))) as loop:
+        its_hand = Hand(folder, 0, "")
+        with ours, theirs, closing(Loop("w0", host, models.instance(), theirs, its_hand)) as loop:
             loop.rehearse(REHEARSALS)
+    locks.forget(locks.of_hand(folder, 0))
 
 
 def _prepare(worker: Worker, told: Terms) -> Unborn:
@@ -130,7 +132,8 @@ def _prepare(worker: Worker, told: Terms) -> Unborn:
         opened.enter_context(theirs)
         with ExitStack() as unborn:
             unborn.enter_context(ours)
-            its_hand = Hand(told.folder, worker.pk, 1 if told.is_full else hand.LIMIT)
+            limit = 1 if told.is_full else hand.LIMIT
+            its_hand = Hand(told.folder, worker.pk, journal.life_of(worker, told.instance), limit)
             its_loop = Loop(worker.id, told.host, told.instance, theirs, its_hand)
             opened.callback(its_loop.close)
             unborn.pop_all()
@@ -179,7 +182,8 @@ def _live(one: Unborn) -> NoReturn:
     try:
         os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
         signal.set_wakeup_fd(-1)
-        _close_all_but({0, 1, 2, *one.loop.descriptors, *one.locks})
+        presence = db.obj.presence
+        _close_all_but({0, 1, 2, *one.loop.descriptors, *one.locks, *([] if presence is None else [presence])})
         _read_nothing()
         _, jobs_lock = one.locks
         fcntl.fcntl(jobs_lock, fcntl.F_DUPFD, INHERITED_FD)  # a copy that the jobs inherit

@@ -13,7 +13,7 @@ from engine import jobs, wakeup
 from engine.jobs import Claim
 from models import Worker, db
 from workers import locks, log, tree
-from workers.journal import Journal
+from workers.journal import Journal, life_of
 
 PATIENCE_S = 5.0  # for processes that do not go at once; then it is tried again later
 
@@ -40,7 +40,7 @@ def bury(
     forced = worker.desired == "kill"  # a wish, so no crash
     status = "stopped" if forced or (clean and not held) else "lost"
     reason = "force-stopped" if forced else reason
-    journal = Journal(locks.of_hand(folder, worker.pk))
+    journal = Journal(locks.of_hand(folder, worker.pk), life_of(worker, models.instance()))
     with db.transaction():
         for job in held:
             if run := journal.end_of(job):

@@ -1,12 +1,14 @@
 """What a supervisor stands on: the database at its path and the lock in the run folder, as they were when it began.
 
-Someone may delete or replace either of them. SQLite and the kernel go on with the old file; nobody else sees it.
+Someone may delete or replace either of them. SQLite and the kernel go on with the old file; nobody else sees it. Or a newer
+version may have changed the schema, where the locks did not keep it from that.
 """
 
 from __future__ import annotations
 
 import os
 
+from models import db
 from workers import locks
 
 
@@ -28,7 +30,7 @@ class Ground:
             return f"The database {self.database} was deleted."
         try:
             if _name(os.stat(locks.of_supervisor(self.folder))) == self.lock:
-                return None
+                return db.newer_schema()
         except FileNotFoundError:
             pass
         return f"The folder {self.folder} was deleted or replaced."

@@ -26,17 +26,16 @@ OUTPUT_BYTES = 4096  # of an end that waits with others to be stored
 class Hand:
     """Jobs claimed (`waiting`) and ends not stored (`ended`), and how many jobs to claim next (`reach`: up to `most`)."""
 
-    def __init__(self, folder: str, worker_pk: int, limit: int = LIMIT):
+    def __init__(self, folder: str, worker_pk: int, life: str, limit: int = LIMIT):
         self.waiting: deque[Claim] = deque()
         self.ended: list[Ended] = []
-        self.unsaid: Ended | None = None  # the last of them, as long as nothing is said of it
+        self.unsaid: Ended | None = None  # the last of them, as long as the journal does not say it
         self.limit = self.patience = self.most = limit
         self.reach = 1
         self.turned_at = time.monotonic()
         self.slow = False  # a job took long
         self.full = False  # store before the next one is run
-        self.alone = True  # one job at a time: nothing is said of it
-        self.journal = journal.Writer(locks.of_hand(folder, worker_pk))
+        self.journal = journal.Writer(locks.of_hand(folder, worker_pk), life)
 
     def __bool__(self) -> bool:
         return bool(self.waiting or self.ended)
@@ -73,10 +72,8 @@ class Hand:
             if self.waiting:
                 return
             asked = self.reach
-        if not self.alone:
-            self.journal.forget()
+        self.journal.forget()
         self.waiting.extend(claims)
-        self.alone = len(self.waiting) <= 1
         deep = len(claims) == asked and not self.slow
         self.reach = min(self.reach * 2, self.most) if deep else 1
         self.slow = False
@@ -100,8 +97,6 @@ class Hand:
 
     def begin(self, held: Claim) -> bool:
         """Say that the job's command is about to be started; False when that cannot be said."""
-        if self.alone:
-            return True
         unsaid, self.unsaid = self.unsaid, None
         return self.journal.begin(held, unsaid)
 
@@ -121,7 +116,7 @@ class Hand:
         printed = len(ending.stdout.data) + len(ending.stderr.data)
         if printed > OUTPUT_BYTES:
             self.full = True
-        if not self.alone:
+        if self.journal.used + printed > journal.ROOM:
+            self.full = True
+        else:
             self.unsaid = run
-            if self.journal.used + printed > journal.ROOM:
-                self.full = True

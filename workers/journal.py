@@ -2,7 +2,8 @@
 
 The file is mapped into memory: to say something is to store a few bytes there, which the kernel keeps when the process
 is killed, at whatever instant. Nothing waits for the disk. A record is a head, of its length and a checksum, and marshalled
-values; the head is stored last, and makes the record count. What is said of most runs, that one succeeded without a word
+values; the head is stored last, and makes the record count. The first record names the worker's life: a file with the
+name of another says nothing of this worker. What is said of most runs, that one succeeded without a word
 and another begins, has a record of its own, which takes less time and room.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 from engine.jobs import Claim, Ended, Ending
 from engine.output import EMPTY, Output
+from models import Worker
 
 SIZE = 16_384  # bytes; more than a handful of ends with little output
 _HEAD = Struct("=II")  # length and checksum of the record after it
@@ -29,13 +31,24 @@ _QUIET = Struct("=B9q")
 _QUIET_KIND = 1  # no marshalled value begins with this byte
 
 
-class Writer:
-    """The worker's side. The file is made when there is something to say."""
+def life_of(worker: Worker, instance: str) -> str:
+    """The name of this worker's life, which no other worker of any database has; "" for one of a version without names."""
+    return f"{instance} {worker.life}" if worker.life else ""
 
-    def __init__(self, path: str):
+
+class Writer:
+    """The worker's side. The file names `life` at once, in the place of what lay there; its room is made with the first run."""
+
+    def __init__(self, path: str, life: str):
         self._path = path
         self._map: mmap.mmap | None = None
-        self.used = 0  # bytes; as long as it is no more than ROOM with what a run printed, its end can be said still
+        name = marshal.dumps(life, _FORMAT)
+        self._head = _HEAD.pack(len(name), zlib.crc32(name)) + name
+        self.used = len(self._head)  # bytes; while it is at most ROOM with what a run printed, the run's end has room
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        with suppress(OSError):  # a full disk; then nothing is known of the worker's runs until there is room
+            self._write(self._head)
 
     def begin(self, held: Claim, ended: Ended | None = None) -> bool:
         """Say that the job's command is about to be started, and how a run `ended`; False when that cannot be said."""
@@ -53,8 +66,14 @@ class Writer:
     def forget(self) -> None:
         """All that was said is stored elsewhere by now."""
         if self._map is not None:
-            _HEAD.pack_into(self._map, 0, 0, 0)
-            self.used = 0
+            self.used = len(self._head)
+            _HEAD.pack_into(self._map, self.used, 0, 0)
+
+    def disown(self) -> None:
+        """A run begins of which nothing can be said: from now on the file says nothing of any."""
+        self._map = None
+        with suppress(OSError):
+            os.truncate(self._path, 0)
 
     def _add(self, record: bytes) -> bool:
         page = self._map or self._make()
@@ -73,13 +92,17 @@ class Writer:
     def _make(self) -> mmap.mmap | None:
         """Every byte is written once, so that a disk that fills later has room for it still."""
         with suppress(OSError):  # a full disk
-            fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                if os.write(fd, bytes(SIZE)) == SIZE:
-                    self._map = mmap.mmap(fd, SIZE)
-            finally:
-                os.close(fd)
+            self._map = self._write(self._head.ljust(SIZE, b"\0"))
+            self.used = len(self._head)
         return self._map
+
+    def _write(self, data: bytes) -> mmap.mmap | None:
+        """Write the beginning of the file; where it is mapped when that is all of it."""
+        fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            return mmap.mmap(fd, SIZE) if os.write(fd, data) == SIZE else None
+        finally:
+            os.close(fd)
 
 
 def _values(ended: Ended) -> tuple[Any, ...]:
@@ -88,12 +111,17 @@ def _values(ended: Ended) -> tuple[Any, ...]:
 
 
 class Journal:
-    """What the file of a worker that died says."""
+    """What the file of a worker that died says, if it names `life` ("": if it names none)."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, life: str):
         self.begun: set[tuple[int, int]] = set()  # a job's pk and the number of its run
         self.ended: dict[tuple[int, int], list[Any]] = {}
-        for record in _records(path):
+        records = list(_records(path))
+        name = records.pop(0) if records and isinstance(records[0], str) else ""
+        if name != life:
+            records.clear()
+        self.is_known = bool(records or name == life != "")
+        for record in records:
             if len(record) == 3:
                 begun_pk, begun_run, end = record
                 if begun_pk is not None:
@@ -107,8 +135,8 @@ class Journal:
 
     def has_begun(self, held: Claim, among: int) -> bool:
         """Whether the job's command was started, of `among` jobs that the worker held."""
-        if not self.begun and among == 1:
-            return True  # it held one at a time and wrote nothing
+        if not self.is_known and among == 1:
+            return True  # nothing is known; of several none had begun, for that is said of each of several
         return (held.pk, held.run) in self.begun
 
     def end_of(self, held: Claim) -> Ended | None:
@@ -120,7 +148,7 @@ class Journal:
         return Ended(held, outcome, ending, started_at)
 
 
-def _records(path: str) -> Iterator[tuple[Any, ...]]:
+def _records(path: str) -> Iterator[Any]:
     data = b""
     with suppress(FileNotFoundError), open(path, "rb") as file:
         data = file.read()

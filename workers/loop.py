@@ -108,7 +108,7 @@ class Loop:
         while True:
             back = tuple(hand.waiting) if alone or self.leaving else ()
             reach = 0 if alone or self.leaving or hand.waiting else hand.reach
-            if not (alone or hand.ended or back or reach):
+            if not (hand.ended or back or reach):
                 return
             began = time.monotonic()
             hand.say()
@@ -157,6 +157,8 @@ class Loop:
         self.started_at = models.now_ms()
         if not self.hand.begin(held):
             self._turn(alone=True)
+            if not self.hand.begin(held):
+                self.hand.journal.disown()
         self.held = held
         try:
             if self.stopping:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import models
-from engine import jobs, opening
+from engine import jobs, opening, presence
 from engine.database import Sqlite
 from engine.errors import Unavailable
 from models import STATES, Attempt, Job, Worker
+from tests.engine.conftest import counted, really
 
 FOLDER = Path(models.ROOT, "migrations")
 
@@ -314,3 +318,83 @@ def test_an_upgrade_that_ends_half_way_leaves_the_first_schema(of_schema_1, late
     assert (_content(of_schema_1, "sqlite_master", "name"), _content(of_schema_1, "job", "pk")) == before
     _bring_back(later, own_root)
     assert _is_usable(of_schema_1)
+
+
+# --- while others have it open
+
+_HOLD = """
+import sys, models
+models.SCHEMA_VERSION, models.ROOT = 1, sys.argv[1]
+models.connect(sys.argv[2])
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def open_elsewhere(of_schema_1, own_root, monkeypatch):
+    """A process of the first schema has the database open, until its standard input is closed."""
+    monkeypatch.setattr(presence, "PATIENCE_S", 0.05)
+    line = [sys.executable, "-c", _HOLD, own_root.parent, of_schema_1]
+    with subprocess.Popen(line, cwd=FOLDER.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "open\n"
+        yield process
+        process.stdin.close()
+
+
+def test_no_schema_changes_under_a_process_that_has_the_database_open(open_elsewhere, of_schema_1, later, own_root):
+    before = _content(of_schema_1, "sqlite_master", "name")
+    _bring_back(later, own_root)
+    with pytest.raises(Unavailable, match=rf"has schema 1, not \d+ yet, but .*\({open_elsewhere.pid}\); stop"):
+        models.connect(str(of_schema_1))
+    assert _content(of_schema_1, "sqlite_master", "name") == before
+    open_elsewhere.communicate("")
+    assert _is_usable(of_schema_1)
+
+
+@pytest.mark.parametrize("name", ["supervisor.lock", "w12.lock"])
+def test_no_schema_changes_under_the_workers_of_a_version_that_shares_no_lock(of_schema_1, later, own_root, name):
+    _bring_back(later, own_root)
+    with open(f"{of_schema_1}.run/{name}", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Unavailable, match=rf"\({os.getpid()}\); stop the workers"):
+            models.connect(str(of_schema_1))
+    assert _is_usable(of_schema_1)
+
+
+def test_a_new_file_is_made_where_another_was_deleted_that_a_process_has_open(
+    open_elsewhere, of_schema_1, later, own_root
+):
+    _bring_back(later, own_root)
+    for end in ("", "-wal", "-shm"):
+        Path(f"{of_schema_1}{end}").unlink(missing_ok=True)
+    assert _is_usable(of_schema_1)
+
+
+def test_a_connection_that_is_opened_after_a_newer_version_changed_the_schema_is_refused(path):
+    models.connect(str(path))
+    models.disconnect()
+    with closing(sqlite3.connect(path)) as newer:
+        newer.execute(f"PRAGMA user_version = {models.SCHEMA_VERSION + 1}")
+    with pytest.raises(Unavailable, match="start it again"):
+        Job.select().count()
+    assert models.db.is_closed()
+
+
+def test_an_upgrade_that_was_killed_between_two_steps_is_not_taken_for_the_version_before(of_schema_1, later, own_root):
+    _bring_back(later, own_root)
+    broken = own_root / "0003_due.py"
+    broken.write_text(broken.read_text() + "    raise RuntimeError('no more')\n")
+    with pytest.raises(RuntimeError):
+        models.connect(str(of_schema_1))
+    assert models.db.execute_sql("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_an_upgrade_counts_the_jobs_from_scratch(of_schema_1, later, own_root):
+    with closing(sqlite3.connect(of_schema_1)) as wrong:
+        wrong.execute("UPDATE counter SET n = n + 3 WHERE state <> 'pending'")
+        wrong.execute("DELETE FROM counter WHERE state = 'pending'")
+        wrong.commit()
+    _bring_back(later, own_root)
+    models.connect(str(of_schema_1))
+    assert counted() == really()

@@ -236,7 +236,8 @@ def test_a_database_of_a_newer_schema_is_refused_with_a_sentence(path):
     models.disconnect()
     says = _refusal(path)
     assert says.endswith(
-        f"has schema 99, newer than this program knows ({models.SCHEMA_VERSION}); upgrade QueueCTL to use it."
+        f"has schema 99, newer than this program knows ({models.SCHEMA_VERSION}); upgrade QueueCTL, or start it again if it "
+        "was upgraded already."
     )
 
 

@@ -109,7 +109,7 @@ POINTS = {
     "claim: before the statement": Point(WORKER, Statement(BEFORE, CLAIM), "work", "io"),
     "claim: after the statement": Point(WORKER, Statement(AFTER, CLAIM), "work", "kill freeze"),
     "claim: before its commit": Point(WORKER, Commit(BEFORE, CLAIM), "work", "kill full"),
-    "claim: after its commit": Point(WORKER, Commit(AFTER, CLAIM), "work", "kill freeze", lost=1),
+    "claim: after its commit": Point(WORKER, Commit(AFTER, CLAIM), "work", "kill freeze"),
     "run: before the settings are read": Point(
         WORKER, Call(BEFORE, "workers.loop.Loop._order"), "work", "kill", lost=1
     ),
@@ -122,44 +122,40 @@ POINTS = {
         WORKER, Call(BEFORE, "workers.command._Running._end_leftovers"), "work", "kill", lost=1
     ),
     "end: nothing of the run is left": Point(WORKER, Call(BEFORE, "workers.hand.Hand.end"), "work", "kill", lost=1),
-    "end: before the statement": Point(WORKER, Statement(BEFORE, END), "work", "kill io full", lost=1),
-    "end: after the statement": Point(WORKER, Statement(AFTER, END), "work", "kill freeze", lost=1),
-    "end: before the attempt": Point(WORKER, Statement(BEFORE, ATTEMPT), "work", "io", lost=1),
-    "end: after the attempt": Point(WORKER, Statement(AFTER, ATTEMPT), "work", "kill", lost=1),
+    "end: before the statement": Point(WORKER, Statement(BEFORE, END), "work", "kill io full"),
+    "end: after the statement": Point(WORKER, Statement(AFTER, END), "work", "kill freeze"),
+    "end: before the attempt": Point(WORKER, Statement(BEFORE, ATTEMPT), "work", "io"),
+    "end: after the attempt": Point(WORKER, Statement(AFTER, ATTEMPT), "work", "kill"),
     "end: before the next claim, in one transaction": Point(
-        WORKER, Statement(BEFORE, CLAIM, within=END), "work", "full", lost=1
+        WORKER, Statement(BEFORE, CLAIM, within=END), "work", "full"
     ),
     "end: after the next claim, in one transaction": Point(
-        WORKER, Statement(AFTER, CLAIM, within=END), "work", "kill freeze", lost=1
+        WORKER, Statement(AFTER, CLAIM, within=END), "work", "kill freeze"
     ),
-    "end: before the commit of end and next claim": Point(
-        WORKER, Commit(BEFORE, END, CLAIM), "work", "kill full", lost=1
-    ),
-    "end: after the commit of end and next claim": Point(
-        WORKER, Commit(AFTER, END, CLAIM), "work", "kill freeze", lost=1
-    ),
+    "end: before the commit of end and next claim": Point(WORKER, Commit(BEFORE, END, CLAIM), "work", "kill full"),
+    "end: after the commit of end and next claim": Point(WORKER, Commit(AFTER, END, CLAIM), "work", "kill freeze"),
     "end: after the commit of the last end": Point(WORKER, Commit(AFTER, END, CLAIM), "work", "kill", nth=2),
     # --- short jobs, several at once: one alone, then two, then four
     "hand: four are claimed, none has begun": Point(WORKER, Commit(AFTER, END, CLAIM), "many", "kill freeze", nth=2),
-    "hand: what was said of the stored ends is forgotten": Point(WORKER, Call(AFTER, _FORGET), "many", "kill"),
+    "hand: what was said of the stored ends is forgotten": Point(WORKER, Call(AFTER, _FORGET), "many", "kill", nth=3),
     "hand: an end is known to the worker alone": Point(
-        WORKER, Call(BEFORE, "workers.journal.Writer.begin"), "many", "kill", lost=1, nth=4
+        WORKER, Call(BEFORE, "workers.journal.Writer.begin"), "many", "kill", lost=1, nth=5
     ),
     "hand: an end and the next beginning are half written down": Point(
-        WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=5
+        WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=7
     ),
     "hand: an end is written down and the next command said to begin": Point(
-        WORKER, Call(AFTER, "workers.journal.Writer.begin"), "many", "kill freeze", lost=1, nth=4
+        WORKER, Call(AFTER, "workers.journal.Writer.begin"), "many", "kill freeze", lost=1, nth=5
     ),
     "hand: a command runs, ends are written down, not stored": Point(
         WORKER, Call(AFTER, "workers.shell.start"), "many", "kill freeze", lost=1, nth=6
     ),
     "hand: the last end is known to the worker alone": Point(
-        WORKER, Call(BEFORE, "workers.journal.Writer.end"), "many", "kill", lost=1
+        WORKER, Call(BEFORE, "workers.journal.Writer.end"), "many", "kill", lost=1, nth=2
     ),
-    "hand: the last end is half written down": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=3),
+    "hand: the last end is half written down": Point(WORKER, Call(BEFORE, "zlib.crc32"), "many", "kill", lost=1, nth=5),
     "hand: an end is written down, not stored, and nothing runs": Point(
-        WORKER, Call(AFTER, "workers.journal.Writer.end"), "many", "kill freeze"
+        WORKER, Call(AFTER, "workers.journal.Writer.end"), "many", "kill freeze", nth=2
     ),
     "hand: before many ends are stored at once": Point(WORKER, Statement(BEFORE, ENDS), "many", "kill io full"),
     "hand: after many ends are stored at once": Point(WORKER, Statement(AFTER, ENDS), "many", "kill freeze"),
@@ -273,12 +269,12 @@ POINTS = {
     "cancel: before it is passed on": Point(SUPERVISOR, Call(BEFORE, _TELL, "cancel"), "cancel", "freeze"),
     "cancel: after it is passed on": Point(SUPERVISOR, Call(AFTER, _TELL, "cancel"), "cancel", "kill"),
     "cancel: before it is heard": Point(WORKER, Call(BEFORE, _OBEY, "cancel"), "cancel", "kill freeze", lost=1),
-    "cancel: before the end is committed": Point(WORKER, Commit(BEFORE, END), "cancel", "kill full", lost=1),
+    "cancel: before the end is committed": Point(WORKER, Commit(BEFORE, END), "cancel", "kill full"),
     "cancel: after the end is committed": Point(WORKER, Commit(AFTER, END), "cancel", "kill"),
     "stop: before it is passed on": Point(SUPERVISOR, Call(BEFORE, _TELL, "stop"), "stop", "freeze"),
     "stop: after it is passed on": Point(SUPERVISOR, Call(AFTER, _TELL, "stop"), "stop", "kill"),
     "stop: before it is heard": Point(WORKER, Call(BEFORE, _OBEY, "stop"), "stop", "kill", lost=1),
-    "stop: before the job is given back": Point(WORKER, Commit(BEFORE, END), "stop", "kill io", lost=1),
+    "stop: before the job is given back": Point(WORKER, Commit(BEFORE, END), "stop", "kill io"),
     "stop: after the job is given back": Point(WORKER, Commit(AFTER, END), "stop", "kill"),
     # --- commands
     "enqueue: before the statement": Point(COMMAND, Statement(BEFORE, NEW_JOB), "enqueue", "io"),

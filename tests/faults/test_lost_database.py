@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import models
 import workers
-from engine import jobs, queries
+from engine import jobs, opening, presence, queries
+from engine.errors import Unavailable
 from tests.faults.conftest import as_other_user
 from tests.support import wait_until
 
@@ -99,6 +102,58 @@ def test_when_the_run_folder_is_deleted_the_supervisor_takes_a_new_lock(queue):
     queue.wait_for(job_id, "completed")
     queue.wait_for(queue.add("true"), "completed")
     assert supervisor.poll() is None
+
+
+def _upgrade(path: Path) -> None:
+    """As a newer version would that does not see the locks of this one."""
+    with closing(sqlite3.connect(path)) as newer:
+        newer.execute(f"PRAGMA user_version = {models.SCHEMA_VERSION + 1}")
+
+
+def _downgrade(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as older:
+        older.execute(f"PRAGMA user_version = {models.SCHEMA_VERSION}")
+
+
+def test_a_supervisor_and_its_workers_leave_when_a_newer_version_changed_the_schema(queue):
+    supervisor = queue.run_idle_workers(2)
+    _upgrade(queue.path)
+    assert supervisor.wait(20) == 1
+    sentence = f"has schema {models.SCHEMA_VERSION + 1}, newer than this program knows"
+    assert f"{sentence} ({models.SCHEMA_VERSION}); upgrade QueueCTL, or start it again" in queue.logged()
+    assert "Traceback" not in queue.logged()
+    _downgrade(queue.path)
+
+
+def test_the_panel_says_that_a_newer_version_changed_the_schema(queue):
+    panel = queue.panel()
+    _upgrade(queue.path)
+    answer = panel.get("/jobs")
+    assert (answer.status_code, "newer than this program knows" in answer.text) == (503, True)
+    _downgrade(queue.path)
+    assert panel.get("/jobs").status_code == 200
+
+
+def test_the_panel_keeps_the_schema_as_it_is_while_it_lives(queue):
+    queue.panel()
+    with open(f"{models.run_folder()}/open.lock") as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_worker_keeps_the_schema_as_it_is_after_its_supervisor_died(queue, tmp_path, monkeypatch):
+    monkeypatch.setattr(presence, "PATIENCE_S", 0.05)
+    gate = tmp_path / "gate"
+    supervisor = queue.run_idle_workers(1)
+    held = queue.add(f"until [ -e {gate} ]; do sleep 0.05; done")
+    queue.wait_for(held, "processing")
+    models.disconnect()
+    opening.leave(models.db.obj)
+    supervisor.kill()
+    supervisor.wait(20)
+    with pytest.raises(Unavailable), presence.alone(presence.Change(models.run_folder(), "It is older")):
+        pass
+    gate.touch()
+    queue.wait_for(held, "completed")
 
 
 def test_the_panel_says_that_the_database_was_deleted(queue):

@@ -23,6 +23,8 @@ from workers.hand import Hand
 from workers.journal import Journal
 from workers.loop import Loop
 
+LIFE = "instance life"
+
 
 def _claim(pk: int, run: int = 1) -> Claim:
     return Claim(pk, f"j{pk}", run, 0, 0, 3, None, None, None, "true", "w1", "here", 1000 + pk)
@@ -39,11 +41,11 @@ def folder(tmp_path) -> str:
 
 @pytest.fixture
 def hand(folder) -> Hand:
-    return Hand(folder, 1)
+    return Hand(folder, 1, LIFE)
 
 
 def _journal(folder: str) -> Journal:
-    return Journal(locks.of_hand(folder, 1))
+    return Journal(locks.of_hand(folder, 1), LIFE)
 
 
 def full_disk(fd, data):
@@ -99,7 +101,7 @@ def test_one_is_claimed_after_a_job_that_took_long(hand):
 
 
 def test_a_worker_whose_results_must_be_on_the_disk_holds_one_at_a_time(folder):
-    hand = Hand(folder, 1, limit=1)
+    hand = Hand(folder, 1, LIFE, limit=1)
     for _ in range(3):
         _fill(hand, 1, 1)
         hand.end(_ended(hand.next()))
@@ -196,12 +198,14 @@ def test_of_several_that_wait_it_is_said_who_begins_though_none_was_claimed_earl
 # --- what is said of them
 
 
-def test_one_job_at_a_time_is_not_written_down(hand, folder):
+def test_of_a_job_held_alone_it_is_known_whether_it_has_begun_and_how_it_ended(hand, folder):
     (held,) = _fill(hand, 1, 1)
+    assert not _journal(folder).has_begun(held, among=1)
     assert hand.begin(held)
-    hand.end(_ended(held))
-    assert not os.path.exists(locks.of_hand(folder, 1))
     assert _journal(folder).has_begun(held, among=1)
+    hand.end(_ended(held))
+    hand.say()
+    assert _journal(folder).end_of(held) == _ended(held)
 
 
 def test_what_is_said_is_forgotten_once_it_is_stored(hand, folder):
@@ -258,7 +262,7 @@ def test_an_end_that_finds_no_room_is_stored_before_the_next_command(hand):
 def loop(tmp_path):
     models.connect(str(tmp_path / "queue.db"))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    made = Loop("w1", "here", models.instance(), theirs, Hand(models.run_folder(), 1))
+    made = Loop("w1", "here", models.instance(), theirs, Hand(models.run_folder(), 1, LIFE))
     theirs.setblocking(False)
     made.alarm.setblocking(False)
     yield made, ours
@@ -371,7 +375,7 @@ def test_on_a_full_disk_nothing_is_held_beside_what_runs(loop, monkeypatch):
 
 
 def test_on_a_full_disk_the_last_of_several_is_known_to_have_begun(loop, monkeypatch):
-    """What was said of the others is gone then: who holds one job and says nothing has begun it."""
+    """The journal of a worker that cannot say what it runs says nothing at all."""
     made, _ = loop
     first, second = _held(made, 2)
     made.hand.begin(first)
@@ -383,6 +387,23 @@ def test_on_a_full_disk_the_last_of_several_is_known_to_have_begun(loop, monkeyp
 
 
 # --- real processes
+
+
+def test_what_an_earlier_worker_of_the_same_number_left_says_nothing_of_a_run(queue):
+    """As after the database was deleted or replaced: the numbers of workers, jobs and runs are given again."""
+    earlier = journal.Writer(locks.of_hand(models.run_folder(), 1), LIFE)
+    for pk in (1, 2):
+        earlier.begin(_claim(pk))
+        earlier.end(_ended(_claim(pk)))
+    job_id = queue.add("sleep 60")
+    queue.start(1)
+    job = queue.wait_for(job_id, "processing")
+    assert (job.pk, job.run, job.locked_by) == (1, 1, "w1")
+    wait_until(queue.marked_processes)
+    os.kill(queue.worker("w1").pid, signal.SIGKILL)
+    wait_until(lambda: queue.job(job_id).run == 2)
+    assert queue.outcomes(job_id)[0] == "lost"
+    assert queue.job(job_id).crashes == 1
 
 
 def test_a_worker_that_is_killed_among_short_jobs_costs_only_the_one_that_ran(queue, tmp_path):

@@ -1,0 +1,119 @@
+"""Which processes have a database open: each shares the lock of one file in the run folder for as long as it lives.
+
+Whoever changes the schema holds that lock alone, so no process meets tables that changed under it. A forked process shares
+what its parent does. A process of a version without this lock is known by the lock of a supervisor or a worker.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, NoReturn
+
+from engine.errors import Unavailable
+
+PATIENCE_S = 5.0  # for commands, which end by themselves
+_OPEN, _MIGRATE = "open.lock", "migrate.lock"
+_WORK = re.compile(r"(supervisor|w\d+)\.lock")
+
+
+class Change(NamedTuple):
+    """A change of tables that other processes may have open."""
+
+    folder: str  # the run folder
+    why: str  # the beginning of the sentence that refuses it, as in "queue.db has schema 4, not 5 yet"
+
+
+def share(folder: str) -> int:
+    """Be one of those that have the database open, until the descriptor is closed. Waits while one process has it alone.
+
+    Raises OSError where this user may not write.
+    """
+    fd = _opened(folder, _OPEN)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    return fd
+
+
+@contextmanager
+def in_turn(folder: str) -> Iterator[None]:
+    """While the block runs no other process changes the schema; it waits for that."""
+    lock = _opened(folder, _MIGRATE)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def alone(change: Change) -> Iterator[None]:
+    """While the block runs no other process has the database open. Raises Unavailable with the processes to stop.
+
+    The caller does not share meanwhile.
+    """
+    lock = _opened(change.folder, _OPEN)
+    try:
+        give_up_at = time.monotonic() + PATIENCE_S
+        while not _lock(lock, fcntl.LOCK_EX):
+            if time.monotonic() > give_up_at:
+                _refuse(change, [_OPEN])
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(lock)
+
+
+def refuse_workers(change: Change) -> None:
+    """Raises Unavailable when a supervisor or a worker lives, of whatever version."""
+    names = filter(_WORK.fullmatch, sorted(os.listdir(change.folder)))
+    if held := [name for name in names if _is_held(os.path.join(change.folder, name))]:
+        _refuse(change, held)
+
+
+def _opened(folder: str, name: str) -> int:
+    return os.open(os.path.join(folder, name), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def _is_held(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _refuse(change: Change, names: list[str]) -> NoReturn:
+    pids = sorted({pid for name in names for pid in _holders(os.path.join(change.folder, name))})
+    who = f"{', '.join(map(str, pids))}" if pids else "not named by this system"
+    raise Unavailable(
+        f"{change.why}, but other processes have it open ({who}); stop the workers and the panel: end 'make run' or the "
+        "service, 'kill PID' others (a supervisor leaves after its running jobs), then try again."
+    )
+
+
+def _holders(path: str) -> list[int]:
+    """The processes that locked this file, as far as the system says."""
+    found = []
+    with suppress(OSError), open("/proc/locks") as locks:
+        at = os.stat(path)
+        name = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
+        for line in locks:
+            _, kind, *rest = line.split()
+            if kind == "FLOCK" and len(rest) > 3 and rest[3] == name:
+                found.append(int(rest[2]))
+    return found
