@@ -125,8 +125,10 @@ def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--priority", type=int, help="-100 to 100; higher runs first. Default 0.")
 @click.option("--queue", help="The queue it waits in.")
 @click.option("--max-retries", type=int, help="Retries after the first failure.")
-@click.option("--timeout", "timeout_sec", type=float, help="Seconds until it is stopped; 0: never.")
-@click.option("--run-at", help='Not before: "2025-11-04T10:30:00Z", or "+10m".')
+@click.option("--timeout", "timeout_sec", type=Seconds(), help='How long it may run: seconds, or "1h30m"; 0: no limit.')
+@click.option(
+    "--run-at", metavar="WHEN", help='Not before: "+10m", "09:00", "tomorrow 9:00", "2026-11-29 09:00 Europe/Berlin".'
+)
 @click.option("--cwd", help="The folder it runs in.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
@@ -406,7 +408,7 @@ class _Tail:
 
 @cli.command(epilog=example("wait job1 job2 --timeout 60"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True, shell_complete=complete_ids)
-@click.option("--timeout", type=Seconds(), help="Give up after so many seconds, with status 124.")
+@click.option("--timeout", type=Seconds(), help='Give up after so many seconds, or "10m", with status 124.')
 def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
     """Wait until jobs have ended: 0 when all completed, a single job's own exit code when it failed, else 1."""
     import time

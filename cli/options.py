@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -11,16 +12,21 @@ STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 FINAL = ("completed", "dead", "cancelled")
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds, 0 or more. `nan` is none: it is neither less nor more than any."""
+class Seconds(click.ParamType):
+    """A number of seconds, 0 or more, or a length of time with its units. `nan` is neither."""
 
-    def __init__(self) -> None:
-        super().__init__(min=0)
+    name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if (seconds := super().convert(value, param, ctx)) != seconds:
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return seconds
+        from engine import durations
+
+        if (said_s := durations.seconds(str(value).strip())) is not None:
+            return said_s
+        with suppress(ValueError, OverflowError):
+            if (number := float(value)) >= 0:
+                return number
+        sentence = f"{value!r} is no length of time; give seconds, or one such as {durations.EXAMPLES}."
+        raise click.BadParameter(sentence, ctx, param)
 
 
 class Group(click.Group):

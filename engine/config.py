@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 import models
-from engine import wakeup
+from engine import durations, wakeup
 from engine.errors import InvalidInput, NotFound, Refused
 from models import Config, SettingChange
 
@@ -33,6 +32,7 @@ class Key(NamedTuple):
 
 
 _YEAR_S = 365 * 24 * 3600
+UNIT_S = {"s": 1, "minutes": 60, "days": 86_400}  # the units that are lengths of time
 _CENTURY_DAYS = 36_500
 
 KEYS = {
@@ -280,20 +280,8 @@ def _parse(key: Key, value: Any) -> Any:
         if value not in key.kind:
             raise InvalidInput(f"{key.name} must be {' or '.join(key.kind)}.", key.name)
         return value
-    number = _number(value)
+    number = durations.number(value, UNIT_S.get(key.unit))
     whole = "whole " if key.kind is int else ""
     if number is None or (key.kind is int and number != int(number)) or not key.low <= number <= key.high:
         raise InvalidInput(f"{key.name} must be a {whole}number from {key.low:g} to {key.high:.0f}.", key.name)
     return int(number) if number == int(number) else number
-
-
-def _number(value: Any) -> float | None:
-    """The finite number that `value` says, None when it says none. Plain digits only: no 1_000, no 0x10."""
-    odd = isinstance(value, str) and ("_" in value or not value.isascii())
-    if odd or isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from peewee import SQL, fn
 
 import models
-from engine import dialect
+from engine import dialect, durations, moments
 from engine.errors import InvalidInput
 from models import STATES, Attempt, Job
 
@@ -18,8 +18,6 @@ _LONGEST_TEXT = 1000  # SQLite takes patterns of 50,000 bytes
 _MOST_STARS = 8  # in one pattern: each multiplies what there is to try
 _LONGEST_ALIKE = 160  # characters of an error that are compared
 _EXIT_CODE = re.compile(r"-?[0-9]{1,5}")
-_AGE = re.compile(r"([0-9]{1,9})([smhdw])")
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
 
 class Filter(NamedTuple):
@@ -106,16 +104,20 @@ def _exit_code(value: str) -> int:
 
 
 def _instant(value: str) -> int:
-    age = _AGE.fullmatch(value)
-    if age:
-        return max(0, models.now_ms() - int(age[1]) * _UNIT_MS[age[2]])
+    now = models.now_ms()
+    age_s = durations.seconds(value.strip())
+    if age_s is not None:
+        return max(0, now - round(age_s * 1000))
     try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
+        moment = moments.read(value, now, step=-1)
+    except InvalidInput as error:
+        raise InvalidInput(f"{value[:64]!r} is no instant: {error}", "since") from None
+    if moment is None:
         raise InvalidInput(
-            f'{value[:32]!r} is no instant; write an age such as "24h" or "7d", or "2025-11-04T10:30Z".', "since"
-        ) from None
-    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+            f'{value[:32]!r} is no instant; write an age such as "24h" or "7d", "2025-11-04T10:30Z" or "today 09:00".',
+            "since",
+        )
+    return moment.at
 
 
 def _iso(instant: int) -> str:

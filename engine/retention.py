@@ -7,7 +7,6 @@ a lock and deletes with one; what is no longer as it was read is left alone.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 from peewee import Case, fn
 
 import models
-from engine import config, dialect, jobs, tally
+from engine import config, dialect, durations, jobs, tally
 from engine.errors import InvalidInput
 from models import Attempt, Job, Operation, Supervisor, Worker, db
 
@@ -31,9 +30,7 @@ _GO_ON_S = 0.5  # until its next go while something is left
 _OPERATIONS_DAYS = 30  # bulk operations are remembered
 _REST_S = 60.0  # until it looks again
 _DAY_MS = 24 * 3600 * 1000
-_AGE = re.compile(r"([0-9]{1,9})([smhdw])")
 _Step = TypeVar("_Step")
-_UNIT_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
 
 
 class Limit(NamedTuple):
@@ -139,10 +136,10 @@ def _limit(state: str, settings: dict[str, Any]) -> Limit | None:
 
 
 def _age_ms(text: str) -> int:
-    found = _AGE.fullmatch(text.strip())
-    if not found:
+    age_s = durations.seconds(text.strip())
+    if age_s is None:
         raise InvalidInput(f'{text[:32]!r} is not an age; write a number and s, m, h, d or w, for example "7d".')
-    return int(found[1]) * _UNIT_MS[found[2]]
+    return round(age_s * 1000)
 
 
 def _in_steps(pages: Iterable[list[int]], act: Callable[[list[int]], int]) -> Iterator[int]:

@@ -11,10 +11,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
-from engine import zones
+from engine import durations, moments
 from engine.errors import InvalidInput
 
 COMMAND_BYTES = 100_000  # Linux takes one argument of at most 131,072 bytes
@@ -27,9 +27,6 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@+-]{0,127}")
 _QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TAG = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_IN = re.compile(r"\+(\d{1,9})([smhd])")
-_AT_PLACE = re.compile(r"(\S{1,40}) ([A-Za-z]\S*)")  # a local time and the zone whose clocks show it
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Field(NamedTuple):
@@ -90,11 +87,9 @@ def parse(payload: dict[str, Any], now: int) -> dict[str, Any]:
             continue
         try:
             column, stored = _READ[name](value)
+            row[column] = stored(now) if column == "next_run_at" else stored
         except InvalidInput as error:
             raise InvalidInput(f"{name}: {error}", name) from None
-        row[column] = now + stored if column == "delay_ms" else stored
-    if "delay_ms" in row:
-        row["next_run_at"] = row.pop("delay_ms")
     return row
 
 
@@ -179,7 +174,7 @@ def _id(value: Any) -> tuple[str, str]:
 
 
 def _command(value: Any) -> tuple[str, str]:
-    value = _text(value)
+    value = _text(value).replace("\r\n", "\n")  # as an editor on Windows writes it; the shell would read "\r" as text
     if not value or value.isspace():
         raise InvalidInput('is empty; say what to run, for example "echo hi".')
     size = _size(value)
@@ -204,32 +199,39 @@ def _max_retries(value: Any) -> tuple[str, int]:
 
 
 def _timeout(value: Any) -> tuple[str, int]:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidInput(f"must be a number of seconds, not {_kind(value)}.")
-    if not 0 <= value <= YEAR_S:
+    number = durations.seconds(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        said = _kind(value)
+        raise InvalidInput(f'must be a number of seconds or a text such as "90s" or "1h30m", not {said}.')
+    if not 0 <= number <= YEAR_S:
         raise InvalidInput(f"must be from 0 (no timeout) to {YEAR_S} seconds.")
-    return "timeout_ms", math.ceil(value * 1000)
+    return "timeout_ms", math.ceil(number * 1000)
 
 
-def _run_at(value: Any) -> tuple[str, int]:
-    value = _text(value).strip()
-    delay = _IN.fullmatch(value)
-    if delay:
-        seconds = int(delay[1]) * _UNIT_S[delay[2]]
-        if seconds > 10 * YEAR_S:
+def _run_at(value: Any) -> tuple[str, Callable[[int], int]]:
+    return "next_run_at", partial(_due, _text(value).strip())
+
+
+def _due(text: str, now: int) -> int:
+    """The instant that `text` names at `now`, both in milliseconds."""
+    delay_s = durations.seconds(text[1:]) if text.startswith("+") else None
+    if delay_s is not None:
+        if delay_s > 10 * YEAR_S:
             raise InvalidInput("is more than ten years ahead.")
-        return "delay_ms", seconds * 1000
-    local = _AT_PLACE.fullmatch(value)
-    try:
-        instant = zones.instant(local[1], local[2]) if local else datetime.fromisoformat(value)
-    except ValueError:
-        raise InvalidInput('use "2025-11-04T10:30:00Z", or a delay such as "+90s", "+10m", "+2h", "+1d".') from None
-    if instant.tzinfo is None:
-        raise InvalidInput(f'has no time zone; write "{instant.isoformat()}Z" for UTC, or +01:00 in the place of Z.')
-    ms = (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    if not 0 <= ms <= LAST_MS:
+        return now + round(delay_s * 1000)
+    if moments.is_day_alone(text):
+        raise InvalidInput(f'{text[:64]!r} has no time; write "{text.split()[0]} 09:00".')
+    moment = moments.read(text, now, step=1)
+    if moment is None:
+        raise InvalidInput(
+            'use "2025-11-04T10:30:00Z", "tomorrow 09:00 Europe/Berlin", "09:00", '
+            'or a delay such as "+90s", "+10m", "+2h", "+1d", "+1w".'
+        )
+    if not moment.has_zone:
+        raise InvalidInput(f'has no time zone; write "{text} UTC", or a zone like Europe/Berlin in the place of UTC.')
+    if not 0 <= moment.at <= LAST_MS:
         raise InvalidInput("must lie between the years 1970 and 9999.")
-    return "next_run_at", ms
+    return moment.at
 
 
 def _cwd(value: Any) -> tuple[str, str]:
@@ -276,8 +278,12 @@ FIELDS = {
         Field("queue", _queue, "the queue it waits in; default: default"),
         Field("priority", _priority, "-100 to 100, higher runs first; default 0"),
         Field("max_retries", _max_retries, "retries after the first failure; default: max_retries_default"),
-        Field("timeout_sec", _timeout, "seconds until it is stopped; 0 for none; default: job_timeout_sec"),
-        Field("run_at", _run_at, 'not before: "2025-11-04T10:30:00Z", "2025-11-04T10:30 Europe/Berlin" or "+10m"'),
+        Field(
+            "timeout_sec", _timeout, 'seconds, or "1h30m", until it is stopped; 0 for none; default: job_timeout_sec'
+        ),
+        Field(
+            "run_at", _run_at, 'not before: "2025-11-04T10:30:00Z", "2025-11-04 10:30 Europe/Berlin", "09:00", "+10m"'
+        ),
         Field("cwd", _cwd, "the folder it runs in, absolute; default: the supervisor's"),
         Field("env", _env, "environment variables added, an object of strings"),
         Field("tags", _tags, "words to find it by, a list"),

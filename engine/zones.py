@@ -1,4 +1,4 @@
-"""Local time of a named zone, made an instant: 2026-03-29T08:00 Europe/Berlin."""
+"""Local time of a named zone, made an instant: 2026-03-29 08:00 in Europe/Berlin."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ from engine.errors import InvalidInput
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}")
 
 
-def instant(text: str, zone: str) -> datetime:
-    """The instant at which the clocks of `zone` show `text` (ISO 8601); when they show it twice, the first.
+def instant(shown: datetime, place: tzinfo | None, name: str) -> tuple[datetime, bool]:
+    """The instant at which the clocks of `place` (None: this host's) show this; the first, and whether there are two.
 
-    Raises InvalidInput, also for a time that the clocks leap over.
+    Raises InvalidInput for a time that the clocks leap over; `name` is what the sentence calls the place.
     """
-    place = _zone(zone)
     try:
-        shown = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f'is no date and time; write "2026-01-31T08:00 {zone}".') from None
-    if shown.tzinfo is not None:
-        raise InvalidInput("has an offset and a time zone; give one of the two.")
-    found = shown.replace(tzinfo=place)
-    try:
-        at = found.astimezone(UTC)
-    except OverflowError:
+        first, second = (shown.replace(tzinfo=place, fold=fold).astimezone(UTC) for fold in (0, 1))
+        found = first.astimezone(place)
+    except (OverflowError, ValueError, OSError):  # of the host's own zone: years that the C library does not know
         raise InvalidInput("must lie between the years 1970 and 9999.") from None
-    if at.astimezone(place).replace(tzinfo=None) != shown:
-        raise InvalidInput(f"does not exist in {zone}: the clocks go forward over it.")
-    return at
+    if found.replace(tzinfo=None, fold=0) != shown:
+        raise InvalidInput(f"does not exist in {name}: the clocks go forward over it.")
+    return first, first != second
 
 
-def _zone(name: str) -> tzinfo:
+def named(name: str) -> tzinfo:
+    """The time zone of this name. Raises InvalidInput."""
     if name.upper() in ("UTC", "GMT", "Z"):
         return UTC  # also where no zones are installed
     from zoneinfo import ZoneInfo  # costs, and few enqueue by local time

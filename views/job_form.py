@@ -11,7 +11,7 @@ from typing import Any
 from flask import request
 
 import models
-from engine import ids, spec
+from engine import ids, moments, spec
 from engine.errors import InvalidInput
 from models import Job
 
@@ -56,6 +56,8 @@ def read(values: Mapping[str, str], now: int) -> tuple[dict[str, Any], dict[str,
     """The fields that were filled in, as the engine takes them; and what is wrong, by field, in the page's order."""
     payload: dict[str, Any] = {"command": values["command"]}
     payload |= {name: values[name].strip() for name in ("id", *_PLAIN) if values[name].strip()}
+    if "run_at" in payload:
+        payload["run_at"] = moments.in_zone(payload["run_at"], values["run_zone"].strip() or "UTC")
     payload |= {name: _number(values[name]) for name in _NUMBERS if values[name].strip()}
     if values["tags"].strip(" ,\t\n"):
         payload["tags"] = re.split(r"[\s,]+", values["tags"].strip(" ,\t\n"))

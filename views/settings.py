@@ -90,6 +90,7 @@ def _row(key: Key, value: Any, last: SettingChange | None) -> dict[str, Any]:
         "words": key.kind if isinstance(key.kind, tuple) else (),
         "low": f"{key.low:g}",
         "high": f"{key.high:.0f}",
+        "is_duration": key.unit in config.UNIT_S,
         "step": "1" if key.kind is int else "any",
         "limits": _limits(key),
         "default": shown(key.default),

@@ -10,9 +10,10 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from engine import batch, config, queues, spec
+from engine import batch, config, moments, queues, spec
 from engine.plan import Plan, plan
 from workers import syntax
 
@@ -71,7 +72,7 @@ class Finding(NamedTuple):
 def look(payload: dict[str, Any], now: int) -> list[Finding]:
     """What may go wrong with a job whose fields are right, the gravest first. Runs nothing of its command."""
     row = spec.parse(payload, now)
-    found = [*_id(payload), *_command(row), *_folder(row), *_timeout(row), *_due(row, now), *_queue(row)]
+    found = [*_id(payload), *_command(row), *_folder(row), *_timeout(row), *_due(payload, row, now), *_queue(row)]
     return sorted(found, key=lambda finding: not finding.grave)
 
 
@@ -147,9 +148,13 @@ def _timeout(row: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("timeout_sec", f"Only {row['timeout_ms']} ms: hardly a command ends within that.")
 
 
-def _due(row: dict[str, Any], now: int) -> Iterator[Finding]:
+def _due(payload: dict[str, Any], row: dict[str, Any], now: int) -> Iterator[Finding]:
     if row.get("next_run_at", now) < now - 60_000:
         yield Finding("run_at", "That has passed, so it is due at once.")
+    moment = moments.read(payload.get("run_at") or "", now, step=1)
+    if moment and moment.is_twice:
+        first = f"{datetime.fromtimestamp(moment.at / 1000, UTC):%H:%M} UTC"
+        yield Finding("run_at", f"The clocks show that time twice that day; the first is meant, at {first}.")
 
 
 def _queue(row: dict[str, Any]) -> Iterator[Finding]:

@@ -61,6 +61,16 @@ INSIDE = [
     ("run_at", " 2025-11-04T10:30:00Z ", "next_run_at", 1_762_252_200_000),
     ("run_at", "1970-01-01T00:00:00Z", "next_run_at", 0),
     ("run_at", "9999-12-31T23:59:59Z", "next_run_at", 253_402_300_799_000),
+    ("run_at", "2025-11-04 10:30z", "next_run_at", 1_762_252_200_000),
+    ("run_at", "2025-11-04 11:30 Europe/Berlin", "next_run_at", 1_762_252_200_000),
+    ("run_at", "2025-11-04  9:30 UTC", "next_run_at", 1_762_248_600_000),
+    ("run_at", "+1w", "next_run_at", NOW + 7 * DAY_MS),
+    ("run_at", "+1.5h", "next_run_at", NOW + 5_400_000),
+    ("run_at", "+1h30m", "next_run_at", NOW + 5_400_000),
+    ("timeout_sec", "1h", "timeout_ms", 3_600_000),
+    ("timeout_sec", "1h30m", "timeout_ms", 5_400_000),
+    ("timeout_sec", "250ms", "timeout_ms", 250),
+    ("command", "test a = a\r\necho b\r\n", "command", "test a = a\necho b\n"),
     ("run_at", "+0s", "next_run_at", NOW),
     ("run_at", "+90s", "next_run_at", NOW + 90_000),
     ("run_at", "+10m", "next_run_at", NOW + 600_000),
@@ -138,16 +148,17 @@ OUTSIDE = [
     ("timeout_sec", float("nan"), "from 0"),
     ("timeout_sec", 10**400, "from 0"),
     ("timeout_sec", -(10**400), "from 0"),
-    *(("timeout_sec", value, "must be a number of seconds") for value in ("5", True, [], {})),
+    *(("timeout_sec", value, "must be a number of seconds") for value in ("5", "1y", "h", "-1h", "", True, [], {})),
     ("run_at", "", 'use "2025-11-04T10:30:00Z"'),
-    *(
-        ("run_at", v, "use ")
-        for v in ("now", "tomorrow", "+5", "+5w", "-5m", "+1.5h", "+ 5m", "5m", "1762252200", "+9999999999s")
-    ),
-    *(
-        ("run_at", v, "use ")
-        for v in ("2025-13-01T00:00:00Z", "2025-02-30T00:00:00Z", "2025-11-04T25:00:00Z", "0000-01-01T00:00:00Z")
-    ),
+    *(("run_at", v, "use ") for v in ("now", "+5", "-5m", "+ 5m", "+1y", "+1.5", "5m", "1762252200", "+9999999999s")),
+    ("run_at", "2025-13-01T00:00:00Z", "2025-13-01 is no date: months go from 01 to 12"),
+    ("run_at", "2025-02-30T00:00:00Z", "2025-02-30 is no date: that month has 28 days"),
+    ("run_at", "2025-02-30 09:00 Europe/Berlin", "2025-02-30 is no date: that month has 28 days"),
+    ("run_at", "2025-11-04T25:00:00Z", "25:00:00 is no time of day"),
+    ("run_at", "tomorrow 9:60", "9:60 is no time of day"),
+    ("run_at", "0000-01-01T00:00:00Z", "0000-01-01 is no date"),
+    ("run_at", "2025-11-04T10:30:00+25:00", "+25:00 is no offset from UTC"),
+    ("run_at", "tomorrow", 'has no time; write "tomorrow 09:00"'),
     ("run_at", "2025-11-04T10:30:00", "has no time zone"),
     ("run_at", "2025-11-04", "has no time zone"),
     ("run_at", f"+{TEN_YEARS_S + 1}s", "more than ten years"),

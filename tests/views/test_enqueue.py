@@ -49,6 +49,30 @@ def test_what_the_shell_cannot_read_is_stored_only_on_purpose(panel):
 
 @pytest.mark.parametrize(
     ("zone", "instant"),
+    [("", "2030-07-01T08:00:00Z"), ("Europe/Berlin", "2030-07-01T06:00:00Z")],
+)
+def test_a_time_in_the_field_of_the_delay_is_one_of_that_zone_too(panel, zone, instant):
+    panel.post("/enqueue", command="true", run_at="2030-07-01 8:00", run_zone=zone)
+    assert queries.iso(Job.get().next_run_at) == instant
+
+
+def test_a_timeout_may_have_a_unit(panel):
+    assert panel.post("/enqueue", command="true", timeout_sec=" 1h30m ").status_code == 303
+    assert Job.get().timeout_ms == 5_400_000
+
+
+def test_the_check_says_that_an_hour_comes_twice(panel):
+    said = panel.post("/enqueue/check", command="true", run_on="2027-10-31T02:30", run_zone="Europe/Berlin").text
+    assert "the clocks show that time twice that day; the first is meant, at 00:30 UTC" in said
+
+
+def test_a_file_of_jobs_may_have_the_line_ends_of_windows(panel):
+    panel.post("/enqueue/many", form="json", jobs='[{"command": "test a = a\\r\\necho b"}]')
+    assert Job.get().command == "test a = a\necho b"
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant"),
     [
         ("", "2030-07-01T08:00:00Z"),
         ("Europe/Berlin", "2030-07-01T06:00:00Z"),

@@ -65,7 +65,7 @@ def test_every_field_reaches_the_job(panel):
         ("priority", "101", "Must be from -100 to 100"),
         ("max_retries", "1.5", "Must be a whole number"),
         ("timeout_sec", "-1", "Must be from 0"),
-        ("run_at", "tomorrow", "Use &#34;2025-11-04T10:30:00Z&#34;"),
+        ("run_at", "soon", "Use &#34;2025-11-04T10:30:00Z&#34;"),
         ("cwd", "srv", "Must be an absolute path"),
         ("env", "A=1\nB", "Line 2 has no =; write NAME=value."),
         ("env", "1A=x", "is not a name"),

@@ -88,6 +88,10 @@ def test_folder_timeout_instant_queue_and_id_are_looked_at(tmp_path):
     assert told(cwd=str(tmp_path)) == []
     assert told(timeout_sec=0.25) == ["timeout_sec: Only 250 ms: hardly a command ends within that."]
     assert told(timeout_sec=0) == []
+    assert told(run_at="2027-10-31 02:30 Europe/Berlin") == [
+        "run_at: The clocks show that time twice that day; the first is meant, at 00:30 UTC."
+    ]
+    assert told(run_at="2027-10-31 03:30 Europe/Berlin") == []
     assert told(run_at="2020-01-01T00:00:00Z") == ["run_at: That has passed, so it is due at once."]
     queues.pause("mail", actor="me")
     assert told(queue="mail") == ["queue: The queue mail is paused; the job waits until it is resumed."]
