@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from peewee import (
     BigAutoField,
@@ -25,11 +24,12 @@ from engine import opening
 from engine.database import Sqlite
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-SCHEMA_VERSION = 5  # the number of the newest file in migrations/; a test compares them
+SCHEMA_VERSION = 6  # the number of the newest file in migrations/; a test compares them
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 STORED_STATES = (*STATES, "deleted")  # deleted: in the trash, hidden from everybody who does not ask for it
 OUTCOMES = ("running", "success", "failed", "timeout", "cancelled", "released", "lost")
+FAILED_RUNS = ("failed", "timeout", "lost")  # of the outcomes
 
 db = DatabaseProxy()
 
@@ -41,17 +41,13 @@ class Table(Model):
         strict_tables = True
 
 
-def _one_of(column: str, values: tuple[str, ...]) -> Any:
-    return Check(f"{column} IN ({', '.join(repr(value) for value in values)})")
-
-
 class Job(Table):
     """One shell command and where it stands. Small on purpose: what its runs printed is in Attempt."""
 
     pk = BigAutoField()
     id = TextField(unique=True)
     queue = TextField(default="default")
-    state = TextField(default="pending", constraints=[_one_of("state", STORED_STATES)])
+    state = TextField(default="pending", constraints=[Check(f"state IN {STORED_STATES}")])
     priority = SmallIntegerField(default=0)
     next_run_at = BigIntegerField()
     run = IntegerField(default=0)  # grows at every claim; the fence of every later write
@@ -78,6 +74,7 @@ class Job(Table):
     cwd = TextField(null=True)
     env = TextField(null=True)  # JSON object of strings
     command = TextField()  # last, with the other long columns: what is read often lies before it
+    cause = TextField(null=True)  # of a dead job: what its last error has in common with others (engine/causes.py)
 
 
 class Attempt(Table):
@@ -90,7 +87,7 @@ class Attempt(Table):
     started_at = BigIntegerField()
     finished_at = BigIntegerField(null=True)
     duration_ms = BigIntegerField(null=True)
-    outcome = TextField(default="running", constraints=[_one_of("outcome", OUTCOMES)])
+    outcome = TextField(default="running", constraints=[Check(f"outcome IN {OUTCOMES}")])
     return_code = IntegerField(null=True)  # negative: ended by that signal
     error = TextField(null=True)
     user_ms = IntegerField(null=True)
@@ -102,6 +99,8 @@ class Attempt(Table):
     stderr_cut = BigIntegerField(null=True)
     stdout = BlobField(null=True)  # what is kept of it
     stderr = BlobField(null=True)
+    stdout_cut_lines = BigIntegerField(null=True)  # line ends in the middle that was left out
+    stderr_cut_lines = BigIntegerField(null=True)
 
     class Meta:
         primary_key = CompositeKey("job", "run")

@@ -459,19 +459,22 @@ def dlq_list(as_json: bool | None) -> None:
 @dlq.command("causes", epilog=example("dlq causes"))
 @json_option
 def dlq_causes(as_json: bool | None) -> None:
-    """What the dead died of, the most frequent first; 'retry --all --error PATTERN' retries one cause."""
+    """Why the dead jobs failed, the most frequent cause first; 'retry --all --state dead --cause CAUSE' retries one."""
     from engine import causes
     from engine.queries import iso
 
     connect()
-    found = causes.found()
     rows = [
-        {"jobs": cause.deaths, "error": cause.pattern, "example": cause.example, "last": iso(cause.last_at)}
-        for cause in found.causes
+        {
+            "jobs": cause.deaths,
+            "error": cause.pattern,
+            "example": cause.example,
+            "first": iso(cause.first_at),
+            "last": iso(cause.last_at),
+        }
+        for cause in causes.by_count()
     ]
     printing.show_rows(("jobs", "error"), rows, as_json, "No job is dead.")
-    if found.looked:
-        click.echo(f"Counted among the {found.looked:,} that died last.", err=True)
 
 
 @dlq.command("retry", epilog=example("dlq retry job1"))

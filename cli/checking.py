@@ -1,4 +1,4 @@
-"""`enqueue --check`: what is amiss with jobs, and when one would be tried. Stores nothing."""
+"""`enqueue --check`: what is amiss with jobs, and when the attempts of one would be. Stores nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from cli.options import connect
 from engine.errors import Refused
-from engine.wording import seconds
+from engine.wording import plural, seconds
 
 if TYPE_CHECKING:
     from engine.batch import Entry
@@ -35,7 +35,7 @@ def _show_one(place: str, job: dict[str, Any]) -> None:
     found = precheck.look(job, now)
     for finding in found:
         click.echo(f"{'problem' if finding.grave else 'warning'}: {finding.field}: {finding.sentence}")
-    click.echo(_words(precheck.tries(job, now)))
+    click.echo(_words(precheck.attempts(job, now)))
     if any(finding.grave for finding in found):
         raise Refused("The job has a problem. Nothing was stored.")
 
@@ -57,11 +57,11 @@ def _show_many(jobs: list[Entry]) -> None:
 
 
 def _words(plan: Plan) -> str:
-    waits = [f"+{seconds(step.wait_s)}" for step in plan.tries[1:6] if step.wait_s is not None]
-    more = f", … {len(plan.tries) - 6} more" if len(plan.tries) > 6 else ""
+    waits = [f"+{seconds(step.wait_s)}" for step in plan.attempts[1:6] if step.wait_s is not None]
+    more = f", … {len(plan.attempts) - 6} more" if len(plan.attempts) > 6 else ""
     then = f", then about {', '.join(waits)}{more}" if waits else ""
-    end = f"dead after {'1 try' if len(plan.tries) == 1 else f'{len(plan.tries):,} tries'}"
-    return f"tries at {_at(plan.tries[0].at)}{then}; {end}, at about {_at(plan.dead_at)} if each fails at once."
+    end = f"dead after {plural(len(plan.attempts), 'attempt')}"
+    return f"attempts at {_at(plan.attempts[0].at)}{then}; {end}, at about {_at(plan.dead_at)} if each fails at once."
 
 
 def _at(instant: int) -> str:

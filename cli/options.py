@@ -74,8 +74,10 @@ _FILTERS = (
     click.option("--text", help="Only jobs with this text in the id or the command."),
     click.option("--output", help="Only jobs that printed this text."),
     click.option("--error", metavar="PATTERN", help='Only jobs whose last error is like "exit code 1: no route*".'),
+    click.option("--cause", help="Only dead jobs of this cause, as 'dlq causes' names it."),
     click.option("--exit-code", metavar="CODE", help="Only jobs whose last run ended so; -9: by signal 9."),
     click.option("--worker", metavar="ID", help="Only jobs that this worker ran or runs."),
+    click.option("--failed-since", metavar="WHEN", help="Only jobs with a run that failed since then."),
     click.option("--since", metavar="WHEN", help='Only jobs that ended since; "24h", "7d" or "2025-11-04T10:30Z".'),
     click.option("--until", metavar="WHEN", help="Only jobs that ended before. Unfinished ones: enqueued."),
 )

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from engine.wording import attempts, duration
+
 
 def wants_json(asked: bool | None) -> bool:
     """What --json or --no-json says; without either, JSON unless a person looks on."""
@@ -113,7 +115,7 @@ def show_jobs(jobs: list[dict[str, Any]]) -> None:
         (
             job["id"],
             coloured(job["state"]),
-            f"{job['attempts']}/{job['max_retries'] + 1}",
+            _attempts(job),
             _short(job["command"]),
             _short(job["last_error"] or ""),
         )
@@ -124,16 +126,22 @@ def show_jobs(jobs: list[dict[str, Any]]) -> None:
 
 def show_job(job: dict[str, Any]) -> None:
     hidden = ("stdout", "stderr", "runs", "why")
-    show_table(("field", "value"), [(name, _shown(value)) for name, value in job.items() if name not in hidden])
+    shown = job | {"attempts": _attempts(job), "duration_ms": duration(job["duration_ms"])}
+    show_table(("field", "value"), [(name, _shown(value)) for name, value in shown.items() if name not in hidden])
     if job["why"]:
         click.echo(f"Why isn't it running? {' '.join(job['why'])}")
     if job["runs"]:
-        columns = ("run", "outcome", "worker", "started_at", "duration_ms", "return_code", "meaning", "error")
-        show_table(columns, [tuple(_shown(run[name]) for name in columns) for run in job["runs"]])
+        columns = ("run", "outcome", "worker", "started_at", "duration", "return_code", "meaning", "error")
+        runs = [run | {"duration": duration(run["duration_ms"])} for run in job["runs"]]
+        show_table(columns, [tuple(_shown(run[name]) for name in columns) for run in runs])
     for stream in ("stdout", "stderr"):
         if job[stream]:
             click.secho(f"{stream}:", bold=True)
             click.echo(job[stream])
+
+
+def _attempts(job: dict[str, Any]) -> str:
+    return attempts(job["state"], job["attempts"], job["max_retries"], job["last_error"])
 
 
 def show_workers(rows: list[dict[str, Any]]) -> None:

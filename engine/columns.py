@@ -75,7 +75,7 @@ _count = _whole(0, _LARGEST)
 _code = _whole(-(2**31), 2**31 - 1)
 
 # What exports of the first format do not have.
-ADDED = {"job": {"origin": None}}
+ADDED = {"job": {"origin": None}, "attempt": {"stdout_cut_lines": None, "stderr_cut_lines": None}}
 
 COLUMNS: dict[str, dict[str, Check]] = {
     "config": {"key": _text, "value": _anything, "updated_at": _instant},
@@ -133,5 +133,7 @@ COLUMNS: dict[str, dict[str, Check]] = {
         "stderr_cut": _or_null(_count),
         "stdout": _or_null(_bytes),
         "stderr": _or_null(_bytes),
+        "stdout_cut_lines": _or_null(_count),
+        "stderr_cut_lines": _or_null(_count),
     },
 }

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from engine import queries, tally
-from engine.wording import exit_meaning
+from engine.wording import duration, exit_meaning
 from models import STATES, Attempt, History, Job
 
 LINES = 800  # of each side, the last ones, are compared
@@ -93,7 +93,7 @@ def facts(before: Attempt, now: Attempt) -> list[Fact]:
     pairs = [
         ("outcome", before.outcome, now.outcome),
         ("exit code", _ended(before), _ended(now)),
-        ("duration", _took(before), _took(now)),
+        ("duration", duration(before.duration_ms), duration(now.duration_ms)),
         ("worker", before.worker, now.worker),
         ("host", before.host, now.host),
     ]
@@ -103,10 +103,6 @@ def facts(before: Attempt, now: Attempt) -> list[Fact]:
 def _ended(run: Attempt) -> str:
     meaning = exit_meaning("failed", run.return_code)
     return "none" if run.return_code is None else f"{run.return_code}" + (f" ({meaning})" if meaning else "")
-
-
-def _took(run: Attempt) -> str:
-    return "unknown" if run.duration_ms is None else f"{run.duration_ms / 1000:.2f} s"
 
 
 def changes(before: str, now: str) -> Changes:

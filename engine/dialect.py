@@ -117,17 +117,19 @@ UPDATE job
        attempts = attempts + :failures, crashes = crashes + :crashes, next_run_at = coalesce(:next_run_at, next_run_at),
        finished_at = CASE WHEN cancel_requested OR :state NOT IN ('pending', 'failed') THEN :now END,
        cancel_requested = 0, locked_by = NULL, locked_at = NULL, updated_at = :now,
-       return_code = :return_code, duration_ms = :duration_ms, last_error = :error
+       return_code = :return_code, duration_ms = :duration_ms, last_error = :error, cause = :cause
  WHERE pk = :pk AND run = :run AND locked_by = :worker AND state = 'processing'
 """
 
 _ATTEMPT = """
 INSERT INTO attempt (job_pk, run, worker, host, started_at, finished_at, duration_ms, outcome, return_code, error,
                      user_ms, system_ms, max_rss_kb,
-                     stdout_bytes, stdout_cut, stderr_bytes, stderr_cut, stdout, stderr)
+                     stdout_bytes, stdout_cut, stdout_cut_lines, stderr_bytes, stderr_cut, stderr_cut_lines, stdout, stderr)
 """
 _OUTPUT = """stdout_bytes = excluded.stdout_bytes, stdout_cut = excluded.stdout_cut,
+       stdout_cut_lines = excluded.stdout_cut_lines,
        stderr_bytes = excluded.stderr_bytes, stderr_cut = excluded.stderr_cut,
+       stderr_cut_lines = excluded.stderr_cut_lines,
        stdout = excluded.stdout, stderr = excluded.stderr"""
 _ENDING = """outcome = excluded.outcome, finished_at = excluded.finished_at,
        duration_ms = excluded.duration_ms, return_code = excluded.return_code, error = excluded.error,
@@ -136,7 +138,7 @@ _ENDING = """outcome = excluded.outcome, finished_at = excluded.finished_at,
 END_ATTEMPT = f"""{_ATTEMPT}
 VALUES (:pk, :run, :worker, :host, :started_at, :now, :duration_ms, :outcome, :return_code, :error,
         :user_ms, :system_ms, :max_rss_kb,
-        :stdout_bytes, :stdout_cut, :stderr_bytes, :stderr_cut, :stdout, :stderr)
+        :stdout_bytes, :stdout_cut, :stdout_cut_lines, :stderr_bytes, :stderr_cut, :stderr_cut_lines, :stdout, :stderr)
 ON CONFLICT (job_pk, run) DO UPDATE SET {_ENDING}, {_OUTPUT}
 """
 
@@ -153,14 +155,14 @@ UPDATE job
 # What a lost run printed until then stays as it was shown.
 LOSE_ATTEMPT = f"""{_ATTEMPT}
 VALUES (:pk, :run, :worker, :host, :started_at, :now, :duration_ms, 'lost', NULL, :error,
-        NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL)
+        NULL, NULL, NULL, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL)
 ON CONFLICT (job_pk, run) DO UPDATE SET {_ENDING}
 """
 
 # Fenced like END: only the run that holds the job may show what it prints.
 SHOW_OUTPUT = f"""{_ATTEMPT}
 SELECT :pk, :run, :worker, :host, :started_at, NULL, NULL, 'running', NULL, NULL, NULL, NULL, NULL,
-       :stdout_bytes, :stdout_cut, :stderr_bytes, :stderr_cut, :stdout, :stderr
+       :stdout_bytes, :stdout_cut, :stdout_cut_lines, :stderr_bytes, :stderr_cut, :stderr_cut_lines, :stdout, :stderr
   FROM job WHERE pk = :pk AND run = :run AND locked_by = :worker AND state = 'processing'
 ON CONFLICT (job_pk, run) DO UPDATE SET {_OUTPUT}
 """

@@ -12,9 +12,8 @@ from engine import buckets, dialect
 from engine.errors import InvalidInput
 from engine.queries import iso
 from engine.tally import HOUR_MS, MINUTE_MS
-from models import Stat, db
+from models import FAILED_RUNS, Stat, db
 
-_FAILED = ("failed", "timeout", "lost")
 _MEASURED = ("success", "failed", "timeout")  # a run that was lost or cancelled says little about its command
 _BESIDE = 12  # five-minute parts of the last hour, for each queue
 _DEATHS = 10_000  # counted at most
@@ -85,7 +84,7 @@ class _Found:
             self.durations[bucket] += n
 
     def sums(self) -> Sums:
-        failed = sum(self.outcomes[name] for name in _FAILED)
+        failed = sum(self.outcomes[name] for name in FAILED_RUNS)
         return Sums(self.outcomes["success"], failed, percentile(self.durations, 0.5), percentile(self.durations, 0.95))
 
 

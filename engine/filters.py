@@ -11,12 +11,11 @@ from peewee import SQL, fn
 
 import models
 from engine import dialect, durations, moments
+from engine.causes import MOST_STARS
 from engine.errors import InvalidInput
-from models import STATES, Attempt, Job
+from models import FAILED_RUNS, STATES, Attempt, Job
 
 _LONGEST_TEXT = 1000  # SQLite takes patterns of 50,000 bytes
-_MOST_STARS = 8  # in one pattern: each multiplies what there is to try
-_LONGEST_ALIKE = 160  # characters of an error that are compared
 _EXIT_CODE = re.compile(r"-?[0-9]{1,5}")
 
 
@@ -61,15 +60,6 @@ def is_heavy(filters: Mapping[str, str]) -> bool:
     return any(FILTERS[name].is_heavy for name in filters)
 
 
-def alike(error: str) -> str:
-    """A pattern for the filter `error` that finds the errors of the same cause: what holds a digit may differ."""
-    code = re.match(r"(exit code -?\d+)?", error).end()  # type: ignore[union-attr]
-    pieces = re.split(r"\*|[\w-]*\d[\w-]*", error[code:_LONGEST_ALIKE])
-    is_whole = len(pieces) <= _MOST_STARS and len(error) <= _LONGEST_ALIKE
-    pattern = error[:code] + "*".join(pieces[:_MOST_STARS])
-    return pattern if is_whole and pattern == pattern.rstrip() else pattern.rstrip("* ") + "*"
-
-
 # --- how values are read
 
 
@@ -90,8 +80,8 @@ def _text(name: str) -> Callable[[str], str]:
 
 def _pattern(value: str) -> str:
     value = _text("error")(value)
-    if value.count("*") > _MOST_STARS:
-        raise InvalidInput(f"An error to look for has at most {_MOST_STARS} asterisks.", "error")
+    if value.count("*") > MOST_STARS:
+        raise InvalidInput(f"An error to look for has at most {MOST_STARS} asterisks.", "error")
     return re.sub(r"[?\[]", r"[\g<0>]", value)
 
 
@@ -140,9 +130,13 @@ def _printed(text: str) -> Any:
     return _of_runs(dialect.holds_text(Attempt.stdout, text) | dialect.holds_text(Attempt.stderr, text))
 
 
+def _had_failed_run(instant: int) -> Any:
+    return _of_runs(Attempt.outcome.in_(FAILED_RUNS) & (Attempt.finished_at >= instant))
+
+
 # When a job ended; of one that has not, when it was enqueued.
 _moment: Any = fn.COALESCE(Job.finished_at, Job.created_at)
-_INSTANTS = ("since", "until")
+_INSTANTS = ("failed_since", "since", "until")
 
 FILTERS = {
     "state": Filter(_state, lambda state: Job.state == state),
@@ -153,8 +147,10 @@ FILTERS = {
     ),
     "output": Filter(_text("output"), _printed, is_heavy=True),
     "error": Filter(_pattern, lambda pattern: dialect.is_like(Job.last_error, pattern)),
+    "cause": Filter(_text("cause"), lambda cause: Job.cause == cause),
     "exit_code": Filter(_exit_code, lambda code: Job.return_code == code),
     "worker": Filter(_text("worker"), _ran_on),
+    "failed_since": Filter(_instant, _had_failed_run),
     "since": Filter(_instant, lambda instant: _moment >= instant),
     "until": Filter(_instant, lambda instant: _moment < instant),
 }

@@ -19,7 +19,13 @@ from models import STATES, Attempt, Counter, Job, Supervisor, Worker
 PAGE = 50
 SILENT_MS = 15_000  # a supervisor that missed three beats is shown as silent
 
-_LIGHT = tuple(field for name, field in Attempt._meta.fields.items() if name not in ("stdout", "stderr"))
+_WITH_OUTPUT = (
+    "stdout",
+    "stderr",
+    "stdout_cut_lines",
+    "stderr_cut_lines",
+)  # one read is a read of all that was printed
+_LIGHT = tuple(field for name, field in Attempt._meta.fields.items() if name not in _WITH_OUTPUT)
 
 
 # --- one job
@@ -74,7 +80,8 @@ def output(attempt: Attempt | None, stream: str) -> Output:
     if attempt is None:
         return EMPTY
     data = getattr(attempt, stream)
-    return Output(bytes(data or b""), getattr(attempt, f"{stream}_bytes"), getattr(attempt, f"{stream}_cut"))
+    printed, cut, cut_lines = (getattr(attempt, f"{stream}_{what}") for what in ("bytes", "cut", "cut_lines"))
+    return Output(bytes(data or b""), printed, cut, cut_lines)
 
 
 # --- lists

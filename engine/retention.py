@@ -203,6 +203,7 @@ def _drop_outputs(pks: list[int], before: int) -> int:
     """How much it was stays known, and where it is shown it counts as left out."""
     gone: dict[str, Any] = {"stdout": None, "stderr": None}
     for stream in ("stdout", "stderr"):
+        gone[f"{stream}_cut_lines"] = None
         gone[f"{stream}_cut"] = Case(None, [(getattr(Attempt, f"{stream}_bytes") > 0, 0)])
     ended: Any = Job.select(Job.pk).where(Job.pk.in_(pks), Job.state.in_(jobs.FINAL), Job.finished_at < before)
     return Attempt.update(**gone).where(Attempt.job.in_(ended), _HAS_OUTPUT).execute()

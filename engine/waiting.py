@@ -65,7 +65,9 @@ def _too_early(job: Job, now: int) -> Reason | None:
     if job.next_run_at <= now:
         return None
     if job.state == "failed":
-        return Reason("backoff", f"It waits after its failure {job.attempts}, until", job.next_run_at, "run now")
+        return Reason(
+            "backoff", f"Attempt {job.attempts + 1} of {job.max_retries + 1} starts at", job.next_run_at, "run now"
+        )
     return Reason("time", "It is not to run before", job.next_run_at, "run now")
 
 

@@ -49,6 +49,21 @@ def span(ms: int, parts: int = 2) -> str:
     return " ".join(said)
 
 
+def duration(ms: int | None) -> str:
+    """How long something took: 40 ms, 1.2 s, 3 min 5 s; a dash when it is not known."""
+    if ms is None:
+        return "\N{EN DASH}"
+    if ms < 1000:
+        return f"{ms} ms"
+    return f"{ms / 1000:.1f} s" if ms < 60_000 else span(ms)
+
+
+def attempts(state: str, failures: int, max_retries: int, last_error: str | None) -> str:
+    """Attempts that were made or are under way, of those that the job has: "2 of 4". A lost run is no attempt."""
+    is_one_more = state in ("processing", "completed") or (state == "cancelled" and last_error == "cancelled")
+    return f"{failures + is_one_more} of {max_retries + 1}"
+
+
 def seconds(number: float) -> str:
     """A number of seconds: 2 s, 1.5 s, 2 min 8 s, 6 h."""
     if number < 60:

@@ -127,7 +127,7 @@ function clock(then, now) {
   const utc = document.documentElement.dataset.zone === "utc";
   const zone = utc ? { timeZone: "UTC" } : {};
   const day = (instant) => instant.toLocaleDateString("en-GB", { ...DAY, ...zone });
-  const shown = day(then) === day(now) ? { ...HOUR, second: "2-digit" } : { ...HOUR, ...DAY };
+  const shown = { ...HOUR, second: "2-digit", ...(day(then) === day(now) ? {} : DAY) };
   return then.toLocaleString("en-GB", { ...shown, ...zone }) + (utc ? " UTC" : "");
 }
 

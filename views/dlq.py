@@ -21,8 +21,7 @@ def index() -> Any:
 
 @bp.get("/causes")
 def by_cause() -> Any:
-    found = causes.found()
-    shows = {"causes": [cause._asdict() for cause in found.causes], "looked": found.looked}
+    shows = {"causes": [cause._asdict() for cause in causes.by_count()]}
     return answers.live("dlq/causes.html", "dlq/_causes.html", shows)
 
 

@@ -17,7 +17,7 @@ from views.job_form import FIELDS
 from workers import precheck, syntax
 
 _TWICE_MS = 60 * 60 * 1000  # a form sent again this late is meant
-_TRIES_SHOWN = 5
+_ATTEMPTS_SHOWN = 5
 
 bp = Blueprint("enqueue", __name__, url_prefix="/enqueue")
 bp.register_blueprint(many.bp)
@@ -49,7 +49,7 @@ def store() -> Any:
 
 @bp.post("/check")
 def check() -> Any:
-    """Store nothing; say what is amiss and when it would be tried."""
+    """Store nothing; say what is amiss and when its attempts would be."""
     values = job_form.values(request.form)
     mistakes = job_form.read(values, models.now_ms())[1]
     if answers.wants_piece():
@@ -83,7 +83,7 @@ def _form(values: dict[str, str], mistakes: dict[str, str], *, anyway: bool = Fa
 
 
 def _look(values: dict[str, str]) -> dict[str, Any]:
-    """What the check says: mistakes, what may go wrong, and the tries. Without a command yet, only the tries."""
+    """What the check says: mistakes, what may go wrong, and the attempts. Without a command yet, only the attempts."""
     now = models.now_ms()
     is_begun = bool(values["command"].strip())
     payload, mistakes = job_form.read(values if is_begun else values | {"command": ":"}, now)
@@ -93,7 +93,7 @@ def _look(values: dict[str, str]) -> dict[str, Any]:
     limit_s = payload.get("timeout_sec", config.get("job_timeout_sec"))
     return look | {
         "findings": precheck.look(payload, now) if is_begun else [],
-        "plan": _steps(precheck.tries(payload, now), now) | {"stopped_after": seconds(limit_s) if limit_s else ""},
+        "plan": _steps(precheck.attempts(payload, now), now) | {"stopped_after": seconds(limit_s) if limit_s else ""},
     }
 
 
@@ -104,15 +104,15 @@ def _untold(look: dict[str, Any], told: dict[str, str]) -> dict[str, Any]:
 
 
 def _steps(plan: Plan, now: int) -> dict[str, Any]:
-    """The first tries and the last, as the page draws them."""
-    fits = len(plan.tries) <= _TRIES_SHOWN + 1
-    shown = plan.tries if fits else [*plan.tries[:_TRIES_SHOWN], plan.tries[-1]]
+    """The first attempts and the last, as the page draws them."""
+    fits = len(plan.attempts) <= _ATTEMPTS_SHOWN + 1
+    shown = plan.attempts if fits else [*plan.attempts[:_ATTEMPTS_SHOWN], plan.attempts[-1]]
     return {
         "steps": [step._asdict() | {"wait": seconds(step.wait_s or 0)} for step in shown],
-        "left_out": len(plan.tries) - len(shown),
-        "tries": len(plan.tries),
+        "left_out": len(plan.attempts) - len(shown),
+        "attempts": len(plan.attempts),
         "dead_at": plan.dead_at,
-        "is_later": plan.tries[0].at > now,
+        "is_later": plan.attempts[0].at > now,
         "spread": round(plan.spread * 100),
     }
 

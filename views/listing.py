@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import make_response, render_template, request, url_for
 
-from engine import operations, queries, saved_views, search
+from engine import causes, operations, queries, saved_views, search
 from engine.filters import FILTERS
 from views import answers, rows
 
-WORDS = {"text": "contains", "output": "printed", "exit_code": "exit code"}  # the others are called as they are
+WORDS = {"text": "contains", "output": "printed", "exit_code": "exit code", "failed_since": "had a failed run since"}
 _MOST_NEWS = 100
 
 
@@ -76,7 +76,9 @@ def _news(noun: str, way: search.Way, chosen: dict[str, str]) -> Any:
 
 
 def _counted(chosen: dict[str, str]) -> int | None:
-    """How many jobs match, as far as the counters know."""
+    """How many jobs match, as far as the counters and the causes know."""
+    if chosen.keys() == {"state", "cause"} and chosen["state"] == "dead":
+        return causes.deaths(chosen["cause"])
     if not _is_counted(chosen):
         return None
     counts = queries.counts(chosen.get("queue"))

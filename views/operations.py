@@ -20,7 +20,7 @@ bp = Blueprint("operations", __name__, url_prefix="/operations")
 _STEP_S = 0.4  # how long one request goes on with an operation
 _MANY = 100  # from here on a deletion wants its number typed
 _QUESTIONS = {
-    "retry": ("Retry {jobs}?", "They go back to pending, with all their tries again."),
+    "retry": ("Retry {jobs}?", "They go back to pending, and their attempts start from 0."),
     "cancel": ("Cancel {jobs}?", "Those that run are told to end."),
     "delete": ("Delete {jobs}?", "They go, with their runs and all that was printed."),
     "priority": ("Give {jobs} another priority?", "Those that wait take their place by it."),

@@ -39,7 +39,12 @@ def begins() -> dict[str, int | None]:
 
 def _stream(output: Output, begin: int | None, ended: bool) -> dict[str, Any]:
     part = tail.newest(output, ended) if begin is None else tail.beginning(output, begin)
-    return {"total": output.total, "omitted": output.omitted, "part": part, "gone": not output.data and output.total}
+    return _printed(output) | {"part": part}
+
+
+def _printed(output: Output) -> dict[str, Any]:
+    """The bytes that were printed, and those that are not kept; gone: none of them is kept."""
+    return {"total": output.total, "omitted": output.omitted, "gone": not output.data and output.total}
 
 
 @bp.get("/tail")
@@ -48,24 +53,26 @@ def follow(job_id: str) -> Any:
     """What a run has printed since the reader last looked."""
     job, attempt, run = _asked(job_id)
     ended = attempt is None or attempt.outcome != "running"
-    parts = {}
+    parts, printed = {}, {}
     for name in STREAMS:
-        offset, line, seen = (_number(f"{name}{what}") for what in ("", "_line", "_seen"))
+        offset, seen = _number(name), _number(f"{name}_seen")
         output = queries.output(attempt, name)
         if ended or output.total != seen:
-            parts[name] = tail.since(output, offset, max(1, line), ended)
+            parts[name], printed[name] = tail.since(output, offset, ended), _printed(output)
     if not parts:
         return "", 204
     asks = {name: _next(parts[name]) if name in parts else _same(name) for name in STREAMS}
-    return render_template("jobs/_more_output.html", job_id=job.id, run=run, parts=parts, asks=asks, ended=ended)
+    return render_template(
+        "jobs/_more_output.html", job_id=job.id, run=run, parts=parts, printed=printed, asks=asks, ended=ended
+    )
 
 
-def _next(part: tail.Part) -> tuple[int, int, int]:
-    return part.end, part.line, part.seen
+def _next(part: tail.Part) -> tuple[int, int]:
+    return part.end, part.seen
 
 
-def _same(name: str) -> tuple[int, int, int]:
-    return _number(name), _number(f"{name}_line"), _number(f"{name}_seen")
+def _same(name: str) -> tuple[int, int]:
+    return _number(name), _number(f"{name}_seen")
 
 
 @bp.get("/earlier/<any(stdout, stderr):stream>")

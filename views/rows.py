@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import models
-from engine import queries
+from engine import queries, wording
 from models import Job
 from views import shell, words
 
@@ -32,7 +32,7 @@ def job_row(job: Job, now: int) -> dict[str, Any]:
         "queue": job.queue,
         "tags": _tags(job),
         "priority": job.priority,
-        "tries": tries(job),
+        "attempts": _attempts(job),
         "error": (job.last_error or "")[:300] if job.state in ("failed", "dead") else "",
         "when": words_before,
         "at": instant,
@@ -40,7 +40,7 @@ def job_row(job: Job, now: int) -> dict[str, Any]:
         "duration_ms": job.duration_ms,
         "worker": job.locked_by,
         "cancelling": bool(job.cancel_requested),
-        "actions": () if job.cancel_requested else ACTIONS[job.state],
+        "actions": _list_actions(job, now),
     }
 
 
@@ -49,7 +49,6 @@ def job_details(job: Job, now: int) -> dict[str, Any]:
     return job_row(job, now) | {
         "command": job.command,
         "error": _untold(job),
-        "attempts": job.attempts,
         "crashes": job.crashes,
         "max_retries": job.max_retries,
         "timeout_ms": job.timeout_ms,
@@ -100,10 +99,16 @@ def worker_row(worker: dict[str, Any]) -> dict[str, Any]:
     return {name: worker[name] for name in kept} | {name: words.instant(worker[name]) for name in instants}
 
 
-def tries(job: Job) -> str:
-    """How many of its tries a job has used."""
-    used = job.attempts + (job.state in ("processing", "completed"))
-    return f"{used} of {job.max_retries + 1}"
+def _list_actions(job: Job, now: int) -> tuple[str, ...]:
+    """What a list offers. A failed job waits for its next attempt: there that is run now, and is no retry from 0."""
+    names = () if job.cancel_requested else ACTIONS[job.state]
+    if job.state != "failed":
+        return names
+    return tuple("run-now" if name == "retry" else name for name in names if name != "retry" or job.next_run_at > now)
+
+
+def _attempts(job: Job) -> str:
+    return wording.attempts(job.state, job.attempts, job.max_retries, job.last_error)
 
 
 def _tags(job: Job) -> list[str]:
@@ -140,7 +145,7 @@ def _pending(job: Job, now: int) -> tuple[str, str, int | None]:
 def _processing(job: Job, now: int) -> tuple[str, str, int | None]:
     if job.cancel_requested:
         return "Is being cancelled: its command is told to end", "", None
-    return f"Runs on {job.locked_by}, try {tries(job)},", "since", job.locked_at
+    return f"Running on {job.locked_by}, attempt {_attempts(job)},", "since", job.locked_at
 
 
 def _completed(job: Job, now: int) -> tuple[str, str, int | None]:
@@ -148,7 +153,7 @@ def _completed(job: Job, now: int) -> tuple[str, str, int | None]:
 
 
 def _failed(job: Job, now: int) -> tuple[str, str, int | None]:
-    retry = f"{_failure(job)}; retry {job.attempts} of {job.max_retries}"
+    retry = f"{_failure(job)}; attempt {job.attempts + 1} of {job.max_retries + 1}"
     return (retry, "at", job.next_run_at) if job.next_run_at > now else (f"{retry} is due", "", None)
 
 

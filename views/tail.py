@@ -1,6 +1,6 @@
 """A part of what a command printed, as rows that a page shows; and what is new since the reader last looked.
 
-Offsets count all that was printed, also what is not kept; rows are numbered by the lines that are kept.
+Offsets and the numbers of rows count all that was printed, also the middle that is not kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _CONTEXT_LINES = 10  # rows shown before a line that was asked for
 
 
 class Row(NamedTuple):
-    """A line. `number` is None when it goes on from the row before; `skipped`: bytes before it that are not shown."""
+    """A line. `skipped`: bytes before it that are not shown.
+
+    `number` is None when it goes on from the row before, and behind a middle whose lines were not counted.
+    """
 
     number: int | None
     text: Markup
@@ -30,15 +33,13 @@ class Row(NamedTuple):
 class Part(NamedTuple):
     """Rows from the offset `begin` to `end`; `rest`: the line that is not finished yet, after them.
 
-    line: the number of the next row. seen: all that had been printed. earlier, later: where the parts beside it
-    begin, None where there is none.
+    seen: all that had been printed. earlier, later: where the parts beside it begin, None where there is none.
     """
 
     rows: list[Row]
     rest: Markup
     begin: int
     end: int
-    line: int
     seen: int
     earlier: int | None
     later: int | None
@@ -50,13 +51,11 @@ def newest(output: Output, ended: bool) -> Part:
     return kept.part(kept.start_before(0, kept.size), kept.size, ended)
 
 
-def since(output: Output, offset: int, line: int, ended: bool) -> Part:
-    """What came after `offset`, where the row of this number begins; no more of it than the last part."""
+def since(output: Output, offset: int, ended: bool) -> Part:
+    """What came after `offset`, where a row begins; no more of it than the last part."""
     kept = _Kept(output)
-    asked = kept.index(offset)
-    start = kept.start_before(asked, kept.size)
-    line += kept.data.count(b"\n", asked, start)
-    return kept.part(start, kept.size, ended, line=line, skipped=kept.offset(start) - offset)
+    start = kept.start_before(kept.index(offset), kept.size)
+    return kept.part(start, kept.size, ended, skipped=kept.offset(start) - offset)
 
 
 def beginning(output: Output, offset: int) -> Part:
@@ -76,7 +75,7 @@ def ending(output: Output, offset: int) -> Part:
 def begin_of(output: Output, line: int) -> tuple[int, int]:
     """Where a part begins that shows this line, and the number of the line: the last one when there are fewer."""
     kept = _Kept(output)
-    line = max(1, min(line, kept.line_at(kept.size) - kept.data.endswith(b"\n")))
+    line = max(1, min(line, kept.last_line()))
     return kept.offset(kept.index_of_line(max(1, line - _CONTEXT_LINES))), line
 
 
@@ -96,6 +95,7 @@ class _Kept:
         self.size = len(output.data)
         self.omitted = output.omitted
         self.cut = output.cut if output.cut is not None else 0 if output.omitted else None
+        self.cut_lines = output.cut_lines
         self.total = output.total
 
     def index(self, offset: int) -> int:
@@ -107,9 +107,27 @@ class _Kept:
         return index if self.cut is None or index < self.cut else index + self.omitted
 
     def line_at(self, index: int) -> int:
-        return 1 + self.data.count(b"\n", 0, index)
+        """The number of the line at this index; 0 when it is not known."""
+        line = 1 + self.data.count(b"\n", 0, index)
+        if self.cut is None or index < self.cut:
+            return line
+        return 0 if self.cut_lines is None else line + self.cut_lines
+
+    def last_line(self) -> int:
+        """The number of the last line; where the lines left out were not counted, of the last one before them."""
+        return (
+            self.line_at(self.size) - self.data.endswith(b"\n") if self.line_at(self.size) else self._line_before_cut()
+        )
+
+    def _line_before_cut(self) -> int:
+        return 1 + self.data.count(b"\n", 0, self.cut)
 
     def index_of_line(self, line: int) -> int:
+        """Where this line begins; one in the middle that is not kept: where that was left out."""
+        if self.cut is not None and line > self._line_before_cut():
+            line -= self.cut_lines or 0
+            if line <= self._line_before_cut():
+                return self.cut
         index, left = 0, line - 1
         while left and (found := self.data.count(b"\n", index, index + PART_BYTES)) < left:
             left -= found
@@ -152,13 +170,14 @@ class _Kept:
             start += 1
         return start
 
-    def part(self, start: int, end: int, ended: bool, line: int | None = None, skipped: int = 0) -> Part:
-        maker = _Maker(self.line_at(start) if line is None else line, ansi.style_at(self.data, start), skipped)
+    def part(self, start: int, end: int, ended: bool, skipped: int = 0) -> Part:
+        maker = _Maker(self.line_at(start), ansi.style_at(self.data, start), skipped)
         stop = end
         if self.cut is not None and start <= self.cut < end:
             if start < self.cut:
                 maker.add(self.data[start : self.cut], self._begins(start))
             maker.skipped = maker.skipped or self.omitted
+            maker.line = self.line_at(self.cut)
             stop = self.cut
         first = start if stop == end else stop
         finished = ended or end < self.size
@@ -170,7 +189,6 @@ class _Kept:
             maker.rest,
             self.offset(start),
             self.total if at == self.size else self.offset(at),
-            maker.line,
             self.total,
             earlier,
             self.offset(end) if end < self.size else None,
@@ -195,7 +213,7 @@ class _Maker:
         *lines, last = data.split(b"\n")
         for line in lines:
             self._row(line, begins)
-            self.line += 1
+            self.line += self.line > 0
             begins = True
         if not last:
             return len(data)
@@ -206,7 +224,7 @@ class _Maker:
 
     def _row(self, line: bytes, begins: bool) -> None:
         text, self.style = ansi.show(line.decode(errors="replace").removesuffix("\r"), self.style)
-        self.rows.append(Row(self.line if begins else None, text, self.skipped))
+        self.rows.append(Row((self.line or None) if begins else None, text, self.skipped))
         self.skipped = 0
 
     def _unfinished(self, line: bytes, begins: bool) -> int:

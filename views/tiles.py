@@ -9,6 +9,7 @@ from flask import url_for
 from engine import alarms
 from engine.figures import Figures
 from engine.pace import Backlog, Pace
+from engine.queries import iso
 from views import words
 
 RISE = "\N{BLACK UP-POINTING TRIANGLE}"
@@ -41,20 +42,21 @@ def now(counts: dict[str, int], workers: int, pace: Pace | None, delayed: int) -
     verb = "taken by" if counts["processing"] > workers else "of"
     crew = f"{verb} {words.plural(workers, 'worker')}" if workers else "no workers"
     return [
-        Tile("Pending", "pending", counts["pending"], _list("pending"), direction(pace, delayed)),
-        Tile("Running", "processing", counts["processing"], _list("processing"), Note(crew)),
+        Tile("Pending", "pending", counts["pending"], _list(state="pending"), direction(pace, delayed)),
+        Tile("Running", "processing", counts["processing"], _list(state="processing"), Note(crew)),
     ]
 
 
 def lately(found: Figures, dead: int, span: str) -> list[Tile]:
     """What ended in this span of time, and what lies in the dead letter queue."""
     total, before = found.total, found.before
+    begin = iso(found.bars[0].at)  # the list shows the jobs of just these runs, so not "1h"
     growth = change(total.completed, before.completed, span)
     failures = change(total.failed, before.failed, span, more_is_bad=True)
     died = Note(f"{found.died:,} in the last {span}", mood="bad") if found.died else Note(f"none in the last {span}")
     return [
-        Tile("Completed", "completed", total.completed, _list("completed", found), growth, span),
-        Tile("Failed runs", "failed", total.failed, _list("failed", found), failures, span),
+        Tile("Completed", "completed", total.completed, _list(state="completed", since=begin), growth, span),
+        Tile("Failed runs", "failed", total.failed, _list(failed_since=begin), failures, span),
         Tile("Dead", "dead", dead, url_for("dlq.index"), died),
     ]
 
@@ -85,5 +87,5 @@ def direction(pace: Pace | None, delayed: int) -> Note:
     return Note(f"{pace.rate:,} a minute", RISE if pace.per_minute > 0 else FALL)
 
 
-def _list(state: str, found: Figures | None = None) -> str:
-    return url_for("jobs.index", state=state, since=found.window.name if found else None)
+def _list(**filters: str | None) -> str:
+    return url_for("jobs.index", **filters)  # type: ignore[arg-type]

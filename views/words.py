@@ -8,7 +8,7 @@ from flask import Flask
 from markupsafe import Markup
 
 import models
-from engine.wording import plural, signal_name, span
+from engine.wording import duration, plural, signal_name, span
 
 _ICON = '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
 
@@ -23,15 +23,6 @@ def init_app(app: Flask) -> None:
 def icon(name: str) -> Markup:
     """A picture out of the page's own sheet (templates/_icons.html)."""
     return Markup(_ICON).format(name)
-
-
-def duration(ms: int | None) -> str:
-    """How long something took: 40 ms, 1.2 s, 3 min 5 s; a dash when it is not known."""
-    if ms is None:
-        return "\N{EN DASH}"
-    if ms < 1000:
-        return f"{ms} ms"
-    return f"{ms / 1000:.1f} s" if ms < 60_000 else span(ms)
 
 
 def elapsed(since: int, now: int) -> Markup:
@@ -56,7 +47,7 @@ def ahead(instant: int, now: int) -> Markup:
 def clock(instant: int, now: int) -> Markup:
     """The time of day, with the date when it is another day. UTC; app.js makes it the reader's own time."""
     then, today = _utc(instant), _utc(now)
-    words = f"{then:%H:%M:%S} UTC" if then.date() == today.date() else f"{then.day} {then:%b %Y, %H:%M} UTC"
+    words = f"{then:%H:%M:%S} UTC" if then.date() == today.date() else f"{then.day} {then:%b %Y, %H:%M:%S} UTC"
     return _time(instant, "clock", words)
 
 

@@ -250,8 +250,8 @@ def _error(order: Order, word: str, code: int, stderr: Output) -> str:
     if code < 0:
         return f"killed by {_signal_name(-code)}"
     says = f"exit code {code}" + (f" ({_WORDS[code]})" if code in _WORDS else "")
-    last = stderr.last_line()
-    return f"{says}: {last}" if last else says
+    line = stderr.failure_line()
+    return f"{says}: {line}" if line else says
 
 
 def _signal_name(number: int) -> str:

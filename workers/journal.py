@@ -144,7 +144,8 @@ class Journal:
         if (held.pk, held.run) not in self.ended:
             return None
         outcome, started_at, *columns = self.ended[held.pk, held.run]
-        ending = Ending._make([*columns[:-6], Output(*columns[-6:-3]), Output(*columns[-3:])])
+        size = len(EMPTY)
+        ending = Ending._make([*columns[: -2 * size], Output(*columns[-2 * size : -size]), Output(*columns[-size:])])
         return Ended(held, outcome, ending, started_at)
 
 

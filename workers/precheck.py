@@ -91,8 +91,8 @@ def unreadable(jobs: list[batch.Entry]) -> tuple[list[batch.Mistake], int]:
     return found, len(jobs)
 
 
-def tries(payload: dict[str, Any], now: int) -> Plan:
-    """When the job would be tried, were it stored now and failed at once each time. Its fields are right."""
+def attempts(payload: dict[str, Any], now: int) -> Plan:
+    """The attempts of the job if it were stored now and each failed at once. Its fields are valid."""
     settings = config.get_all()
     row = spec.parse(payload, now)
     return plan(row.get("max_retries", settings["max_retries_default"]), max(now, row.get("next_run_at", 0)), settings)

@@ -20,6 +20,7 @@ class Stream:
         self.head = bytearray()
         self.tail = bytearray()
         self.total = 0
+        self.cut_lines = 0  # line ends in what is no longer in the tail
         self.shown = 0
         self.open = True
         self.chunk = _FIRST
@@ -41,7 +42,9 @@ class Stream:
             chunk = chunk[room:]
         self.tail += chunk
         if len(self.tail) > 2 * self.tail_limit:
-            del self.tail[: -self.tail_limit]
+            surplus = len(self.tail) - self.tail_limit
+            self.cut_lines += self.tail.count(b"\n", 0, surplus)
+            del self.tail[:surplus]
         return True
 
     def read_all(self, until: float) -> None:
@@ -52,6 +55,8 @@ class Stream:
     def output(self) -> Output:
         if not self.total:
             return EMPTY
-        tail = self.tail[-self.tail_limit :]
-        kept = bytes(self.head + tail)
-        return Output(kept, self.total, len(self.head) if self.total > len(kept) else None)
+        surplus = max(0, len(self.tail) - self.tail_limit)
+        kept = bytes(self.head + self.tail[surplus:])
+        if self.total == len(kept):
+            return Output(kept, self.total)
+        return Output(kept, self.total, len(self.head), self.cut_lines + self.tail.count(b"\n", 0, surplus))

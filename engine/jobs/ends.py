@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import models
 from engine import config, counters, dialect, plan, tally
+from engine.causes import pattern_of
 from engine.database import together
 from engine.output import EMPTY, Output
 from models import db
@@ -104,7 +105,7 @@ def _row(run: Ended, now: int) -> dict[str, Any]:
         return row | {"state": "cancelled" if outcome == "cancelled" else "pending"}
     attempts = held.attempts + 1
     if attempts > held.max_retries:
-        return row | {"state": "dead", "failures": 1}
+        return row | {"state": "dead", "failures": 1, "cause": pattern_of(ending.error or "")}
     return row | {"state": "failed", "failures": 1, "next_run_at": now + backoff_ms(attempts)}
 
 
@@ -173,6 +174,7 @@ def columns(held: Claim, ending: Ending, outcome: str, state: str, now: int, cra
         "return_code": ending.return_code,
         "duration_ms": ending.duration_ms,
         "error": ending.error,
+        "cause": pattern_of(ending.error or "") if state == "dead" else None,
         "user_ms": ending.user_ms,
         "system_ms": ending.system_ms,
         "max_rss_kb": ending.max_rss_kb,
@@ -194,4 +196,5 @@ def fence(held: Claim) -> dict[str, Any]:
 
 def printed(stream: str, output: Output) -> dict[str, Any]:
     """The columns of what a run printed to stdout or stderr."""
-    return {stream: output.data, f"{stream}_bytes": output.total, f"{stream}_cut": output.cut}
+    cut = {f"{stream}_cut": output.cut, f"{stream}_cut_lines": output.cut_lines}
+    return {stream: output.data, f"{stream}_bytes": output.total, **cut}

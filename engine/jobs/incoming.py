@@ -10,6 +10,7 @@ from peewee import IntegrityError
 
 import models
 from engine import config, counters, dialect, ids, spec, wakeup
+from engine.causes import pattern_of
 from engine.errors import Refused
 from models import Job, db
 
@@ -93,6 +94,8 @@ def take_in(row: dict[str, Any]) -> int:
 
     Raises Refused for a taken id.
     """
+    if row["state"] == "dead":
+        row = row | {"cause": pattern_of(row["last_error"] or "")}
     with db.transaction():
         try:
             key = db.execute_sql(dialect.insert("job", row), row).lastrowid

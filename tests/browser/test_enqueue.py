@@ -52,15 +52,15 @@ def test_what_the_shell_cannot_read_is_enqueued_only_on_purpose(site, tab):
     tab.forgive(422)
 
 
-def test_the_tries_are_shown_as_the_settings_make_them(site, tab):
+def test_the_attempts_are_shown_as_the_settings_make_them(site, tab):
     config.set("backoff_base", 3)
     tab.open("/enqueue")
-    tab.see(tab.page.locator(".tries", has_text="+27 s"))
+    tab.see(tab.page.locator(".schedule", has_text="+27 s"))
     fill(tab, "true", Retries="1")
     check(tab)
-    tab.see("dead after 2 tries")
-    expect(tab.page.locator(".tries")).not_to_contain_text("+27 s")
-    expect(tab.page.locator(".tries")).to_contain_text("+3 s")
+    tab.see("dead after 2 attempts")
+    expect(tab.page.locator(".schedule")).not_to_contain_text("+27 s")
+    expect(tab.page.locator(".schedule")).to_contain_text("+3 s")
 
 
 def test_what_is_typed_is_checked_a_moment_later_and_no_key_is_lost(site, live_tab):

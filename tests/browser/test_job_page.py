@@ -172,6 +172,23 @@ def test_output_is_followed_and_held_and_a_progress_bar_is_one_line(site, live_t
     expect(live_tab.page.locator("#stderr-L1")).to_have_text("oops")
 
 
+def test_the_sizes_of_live_output_grow_with_it_and_its_end_is_shown(site, live_tab):
+    site.add("make", id="one")
+    held = jobs.claim("w1", "here")
+    live_tab.open("/jobs/one")
+    size, empty = live_tab.page.locator("#stdout-size"), live_tab.page.locator("#stderr-empty")
+    expect(size).to_have_text("0 bytes")
+    expect(empty).to_have_attribute("data-empty", "No output yet.")
+    jobs.show_output(held, whole(b"first\n"), whole(b""))
+    expect(size).to_have_text("6 bytes")
+    jobs.show_output(held, whole(b"first\nsecond\n"), whole(b""))
+    expect(size).to_have_text("13 bytes")
+    jobs.complete(held, Ending(return_code=0, stdout=whole(b"first\nsecond\nlast\n")))
+    expect(size).to_have_text("18 bytes")
+    expect(empty).to_have_attribute("data-empty", "No output.")
+    expect(live_tab.page.get_by_label("Follow")).to_have_count(0)
+
+
 def test_a_page_that_follows_for_long_does_not_grow(site, live_tab):
     site.add("make", id="one")
     held = jobs.claim("w1", "here")

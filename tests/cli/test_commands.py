@@ -527,7 +527,7 @@ def test_check_says_what_is_amiss_and_when_it_would_be_tried_and_stores_nothing(
     said = queuectl.ok("enqueue", "--check", "--timeout", "0.5", "no_such_program")
     assert "warning: command: There is no program no_such_program here" in said
     assert "warning: timeout_sec: Only 500 ms" in said
-    assert "then about +2 s, +4 s, +8 s; dead after 4 tries" in said
+    assert "then about +2 s, +4 s, +8 s; dead after 4 attempts" in said
     assert queuectl.json("list") == []
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import filters, jobs, operations, queries, search
+from engine import causes, jobs, operations, queries, search
 from engine.errors import InvalidInput
 from engine.jobs import Ending
 from engine.output import Output
@@ -97,8 +97,8 @@ def test_jobs_are_found_by_when_they_ended_or_were_enqueued(queue, clock):
     ],
 )
 def test_errors_of_the_same_cause_have_one_pattern(queue, one, other, are_alike):
-    pattern = filters.alike(one)
-    assert (filters.alike(other) == pattern) == are_alike
+    pattern = causes.pattern_of(one)
+    assert (causes.pattern_of(other) == pattern) == are_alike
     for name, error in (("one", one), ("other", other)):
         run(queue, name, return_code=1, error=error)
     if pattern:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import models
-from engine import database, dialect, jobs, queries, trash
+from engine import causes, database, dialect, jobs, queries, trash
 from engine.jobs import Ending, ends
 from models import STATES, Job
 from tests.engine.conftest import FAILED
@@ -209,6 +209,7 @@ def test_a_run_is_ended_by_its_row_number(filled):
             "return_code",
             "duration_ms",
             "error",
+            "cause",
         )
     )
     assert _plan(dialect.END, params) == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
@@ -279,6 +280,7 @@ def test_every_index_of_a_job_serves_a_statement(filled, monkeypatch):
     def all_reads():
         queries.page("dead")
         dead_page()
+        causes.by_count()
         queries.last_failures()
         queries.running()
         Job.get_or_none(Job.id == "j1")

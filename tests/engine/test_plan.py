@@ -13,7 +13,7 @@ SETTINGS = {"backoff_base": 2, "max_backoff_sec": 21_600, "backoff_jitter": 0}
 
 def test_the_waits_grow_by_the_base_and_the_last_failure_is_the_end():
     found = plan(3, 1000, SETTINGS)
-    assert [(step.number, step.at, step.wait_s) for step in found.tries] == [
+    assert [(step.number, step.at, step.wait_s) for step in found.attempts] == [
         (1, 1000, None),
         (2, 3000, 2),
         (3, 7000, 4),
@@ -24,12 +24,12 @@ def test_the_waits_grow_by_the_base_and_the_last_failure_is_the_end():
 
 def test_a_job_without_retries_has_one_try():
     found = plan(0, 1000, SETTINGS)
-    assert (len(found.tries), found.dead_at) == (1, 1000)
+    assert (len(found.attempts), found.dead_at) == (1, 1000)
 
 
 def test_no_wait_is_longer_than_the_limit():
     found = plan(5, 0, SETTINGS | {"max_backoff_sec": 5})
-    assert [step.wait_s for step in found.tries[1:]] == [2, 4, 5, 5, 5]
+    assert [step.wait_s for step in found.attempts[1:]] == [2, 4, 5, 5, 5]
 
 
 def test_a_plan_beyond_all_calendars_ends_with_them():
@@ -40,5 +40,5 @@ def test_a_plan_beyond_all_calendars_ends_with_them():
 @pytest.mark.parametrize("base", [1, 1.5, 3])
 def test_it_is_what_a_failure_really_waits(queue, base):
     config.set("backoff_base", base)
-    planned = [step.wait_s for step in plan(4, 0, config.get_all()).tries[1:]]
+    planned = [step.wait_s for step in plan(4, 0, config.get_all()).attempts[1:]]
     assert [int(wait * 1000) for wait in planned] == [jobs.backoff_ms(attempts) for attempts in (1, 2, 3, 4)]

@@ -66,7 +66,7 @@ def test_what_comes_out_goes_in_and_comes_out_the_same(full):
 
 
 def test_every_column_is_exported(full):
-    ours = {"pk", "operation", "retried_from", "deleted_id", "deleted_from", "deleted_at"}
+    ours = {"pk", "operation", "retried_from", "deleted_id", "deleted_from", "deleted_at", "cause"}
     assert set(_records(full, "job")[0]) - {"type"} == set(Job._meta.columns) - ours
     assert set(_records(full, "attempt")[0]) - {"type", "job"} == set(Attempt._meta.columns) - {"job_pk"}
 

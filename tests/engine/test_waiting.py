@@ -59,7 +59,7 @@ def test_a_failed_job_waits_out_its_backoff(queue, no_jitter):
     queue.bring_to("failed")
     (reason,) = reasons(queue)
     assert (reason.cause, reason.at) == ("backoff", queue.clock() + 2000)
-    assert reason.text == "It waits after its failure 1, until"
+    assert reason.text == "Attempt 2 of 4 starts at"
 
 
 def test_time_is_not_the_only_reason_when_nobody_would_take_it_then(queue):

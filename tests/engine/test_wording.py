@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.wording import exit_meaning
+from engine.wording import attempts, exit_meaning
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,21 @@ from engine.wording import exit_meaning
 )
 def test_an_end_is_explained(outcome, code, said):
     assert exit_meaning(outcome, code) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "failures", "last_error", "said"),
+    [
+        ("pending", 0, None, "0 of 4"),
+        ("processing", 0, None, "1 of 4"),
+        ("completed", 0, None, "1 of 4"),
+        ("completed", 2, None, "3 of 4"),
+        ("failed", 1, "exit code 1", "1 of 4"),
+        ("dead", 4, "exit code 1", "4 of 4"),
+        ("cancelled", 0, None, "0 of 4"),  # it waited
+        ("cancelled", 0, "cancelled", "1 of 4"),  # it ran
+        ("cancelled", 1, "exit code 1", "1 of 4"),  # it waited for its second attempt
+    ],
+)
+def test_the_attempts_made_are_counted(state, failures, last_error, said):
+    assert attempts(state, failures, 3, last_error) == said

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import models
-from engine import jobs
+from engine import causes, jobs
 from models import Job
 
 HTMX = {"HX-Request": "true"}
@@ -70,7 +70,10 @@ def add(state: str = "pending", command: str = "echo hi", **fields: Any) -> Job:
         "dead": ended | {"attempts": 4, "return_code": 1, "last_error": "exit code 1: no"},
         "cancelled": ended,
     }
-    Job.update(state=state, **(by_state[state] | columns)).where(Job.id == job_id).execute()
+    row = by_state[state] | columns
+    if state == "dead":
+        row["cause"] = causes.pattern_of(row["last_error"] or "")
+    Job.update(state=state, **row).where(Job.id == job_id).execute()
     return Job.get(Job.id == job_id)
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -81,10 +82,11 @@ def test_one_cause_is_retried_at_once(panel):
     page = panel.get("/dlq/causes").text
     assert HOSTILE not in page
     assert "3 jobs" in page
-    pattern = re.search(r'name="error" value="([^"]+)"', page)[1].replace("&lt;", "<").replace("&gt;", ">")
-    question = panel.post("/operations", verb="retry", all="1", state="dead", error=pattern)
+    pattern = re.search(r'name="cause" value="([^"]+)"', page)[1].replace("&lt;", "<").replace("&gt;", ">")
+    question = panel.post("/operations", verb="retry", all="1", state="dead", cause=pattern)
     assert "Retry 3 jobs?" in question.text
-    panel.post("/operations", verb="retry", all="1", sure="1", state="dead", error=pattern)
+    assert 'data-count="3"' in panel.get(f"/dlq?cause={quote(pattern)}").text
+    panel.post("/operations", verb="retry", all="1", sure="1", state="dead", cause=pattern)
     assert [job.state for job in Job.select().order_by(Job.pk)] == ["pending"] * 3 + ["dead"]
 
 

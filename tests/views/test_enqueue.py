@@ -133,20 +133,20 @@ def test_nothing_wrong_is_said_too(panel):
     assert "amiss" not in panel.get("/enqueue").text
 
 
-def test_the_tries_are_shown_from_the_real_settings(panel):
+def test_the_attempts_are_shown_from_the_real_settings(panel):
     config.set("backoff_base", 3)
     config.set("backoff_jitter", 0.5)
     config.set("job_timeout_sec", 90)
     text = re.sub(r"<[^>]+>", "", panel.post("/enqueue/check", htmx=True, command="true", max_retries="2").text)
-    assert re.search(r"then about \+3 s, \+9 s; dead after 3 tries, at about [\d:]+ UTC if each fails at once", text)
+    assert re.search(r"then about \+3 s, \+9 s; dead after 3 attempts, at about [\d:]+ UTC if each fails at once", text)
     assert "up to 50 % longer" in text
     assert "stopped after 1 min 30 s" in text
 
 
-def test_many_tries_are_shown_by_the_first_and_the_last(panel):
+def test_many_attempts_are_shown_by_the_first_and_the_last(panel):
     text = panel.post("/enqueue/check", htmx=True, command="true", max_retries="1000").text
     assert "995 more" in text
-    assert "dead after 1001 tries" in text
+    assert "dead after 1,001 attempts" in text
 
 
 @pytest.mark.parametrize(

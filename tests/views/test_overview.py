@@ -9,7 +9,7 @@ import pytest
 import models
 from engine import buckets, jobs, queries, queues
 from engine.figures import WINDOWS, Bar, Ended, Figures, Sums
-from models import Job, Stat, Supervisor, Worker, db
+from models import Attempt, Job, Stat, Supervisor, Worker, db
 from tests.views.panel import add
 from views import charts, tiles
 
@@ -62,6 +62,23 @@ def test_an_hour_without_runs_has_no_chart(panel):
 # --- tiles
 
 
+def test_the_tile_of_failed_runs_leads_to_the_jobs_that_had_them(panel):
+    now = models.now_ms()
+    ended(3, "failed")
+    for job_id, outcome in [("bad", "failed"), ("slow", "timeout"), ("lost", "lost"), ("good", "success")]:
+        add_run(add("completed", id=job_id), outcome, now)
+    add_run(add("completed", id="long-ago"), "failed", now - 2 * 3_600_000)
+    link = re.search(r'href="(/jobs\?failed_since=[^"]+)"', panel.get("/").text)[1]
+    shown = re.findall(r'<span class="id">([^<]+)</span>', panel.get(link).text)
+    assert set(shown) == {"bad", "slow", "lost"}
+
+
+def add_run(job: Job, outcome: str, finished_at: int) -> None:
+    Attempt.insert(
+        job=job.pk, run=1, worker="w1", host="here", started_at=1, outcome=outcome, finished_at=finished_at
+    ).execute()
+
+
 def test_each_tile_counts_what_its_list_shows(panel):
     for state in ("pending", "pending", "processing", "dead"):
         add(state)
@@ -74,12 +91,12 @@ def test_each_tile_counts_what_its_list_shows(panel):
     assert tile(page, "Failed runs") == "Failed runs 2 none the hour before"
     assert tile(page, "Dead") == "Dead 1 1 in the last hour"
     assert tile(page, "Oldest due").endswith("2 jobs due")
-    links = re.findall(r'class="tile"[^>]*href="([^"]+)"', page)
+    links = re.findall(r'class="tile"[^>]*href="([^"]+)"', re.sub(r"since=[-0-9]+T[0-9:]+Z", "since=BEGIN", page))
     assert links == [
         "/jobs?state=pending",
         "/jobs?state=processing",
-        "/jobs?state=completed&amp;since=1h",
-        "/jobs?state=failed&amp;since=1h",
+        "/jobs?state=completed&amp;since=BEGIN",
+        "/jobs?failed_since=BEGIN",
         "/dlq",
         "/queues",
     ]

@@ -19,7 +19,7 @@ def rows(part: tail.Part) -> list[tuple[int | None, str]]:
 def test_a_short_stream_is_shown_whole():
     part = tail.newest(whole(b"hello\nworld\n"), ended=True)
     assert rows(part) == [(1, "hello"), (2, "world")]
-    assert (part.begin, part.end, part.line, part.earlier, part.later) == (0, 12, 3, None, None)
+    assert (part.begin, part.end, part.earlier, part.later) == (0, 12, None, None)
 
 
 def test_of_many_lines_the_last_are_shown_with_their_numbers():
@@ -61,60 +61,83 @@ def test_parts_that_lie_beside_each_other_show_every_line_once():
     assert forwards == shown
 
 
-def test_the_gap_of_a_cut_stream_is_counted_between_its_rows():
-    part = tail.newest(Output(b"one\nhead" + b"tail\nlast\n", 118, 8), ended=True)
-    assert rows(part) == [(1, "one"), (2, "head"), (None, "tail"), (3, "last")]
-    assert [row.skipped for row in part.rows] == [0, 0, 100, 0]
+CUT = Output(b"one\nhead" + b"tail\nlast\n", 118, 8, 40)  # 40 line ends were in the middle that was left out
+
+
+def test_rows_behind_the_part_left_out_have_the_numbers_of_all_that_was_printed():
+    for part in (tail.newest(CUT, ended=True), tail.since(CUT, 0, ended=True), tail.beginning(CUT, 0)):
+        assert rows(part) == [(1, "one"), (2, "head"), (None, "tail"), (43, "last")]
+        assert [row.skipped for row in part.rows] == [0, 0, 100, 0]
     assert part.end == 118
+    assert rows(tail.beginning(CUT, 108)) == [(None, "tail"), (43, "last")]
+    assert rows(tail.since(CUT, 113, ended=False)) == [(43, "last")]
+
+
+def test_rows_behind_a_part_whose_lines_were_not_counted_have_no_numbers():
+    part = tail.newest(CUT._replace(cut_lines=None), ended=True)
+    assert rows(part) == [(1, "one"), (2, "head"), (None, "tail"), (None, "last")]
+    assert tail.begin_of(CUT._replace(cut_lines=None), 43) == (0, 2)
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(1, 1), (2, 2), (43, 43), (44, 43)])
+def test_a_line_of_a_stream_with_a_part_left_out_is_found_by_its_number(asked, shown):
+    begin, line = tail.begin_of(CUT, asked)
+    assert line == shown
+    assert shown in [number for number, _ in rows(tail.beginning(CUT, begin))]
+
+
+def test_a_line_that_was_left_out_leads_to_where_it_was():
+    begin, line = tail.begin_of(CUT, 30)
+    assert (begin, line) == (108, 30)
 
 
 def test_what_follows_is_only_what_is_new():
-    part = tail.since(whole(b"one\ntwo\n"), 4, 2, ended=False)
+    part = tail.since(whole(b"one\ntwo\n"), 4, ended=False)
     assert rows(part) == [(2, "two")]
-    part = tail.since(whole(b"one\ntwo\n"), 8, 3, ended=False)
+    part = tail.since(whole(b"one\ntwo\n"), 8, ended=False)
     assert (part.rows, part.end) == ([], 8)
 
 
 def test_an_unfinished_line_is_shown_apart_and_asked_for_again():
-    part = tail.since(whole(b"one\ntw"), 0, 1, ended=False)
+    part = tail.since(whole(b"one\ntw"), 0, ended=False)
     assert rows(part) == [(1, "one")]
-    assert (part.rest, part.end, part.line, part.seen) == ("tw", 4, 2, 6)
-    part = tail.since(whole(b"one\ntwo\n"), part.end, part.line, ended=False)
+    assert (part.rest, part.end, part.seen) == ("tw", 4, 6)
+    part = tail.since(whole(b"one\ntwo\n"), part.end, ended=False)
     assert (rows(part), part.rest) == ([(2, "two")], "")
 
 
 def test_a_progress_bar_is_one_line_that_changes():
-    part = tail.since(whole(b"10%\r20%"), 0, 1, ended=False)
+    part = tail.since(whole(b"10%\r20%"), 0, ended=False)
     assert (part.rows, part.rest, part.end) == ([], "20%", 0)
-    part = tail.since(whole(b"10%\r20%\r100%\ndone\n"), part.end, part.line, ended=False)
+    part = tail.since(whole(b"10%\r20%\r100%\ndone\n"), part.end, ended=False)
     assert rows(part) == [(1, "100%"), (2, "done")]
 
 
 def test_a_long_unfinished_line_is_not_sent_again_and_again():
     data = b"x" * (tail.REST_BYTES + 1)
-    part = tail.since(whole(data), 0, 1, ended=False)
+    part = tail.since(whole(data), 0, ended=False)
     assert (rows(part), part.rest, part.end) == ([(1, data.decode())], "", len(data))
-    part = tail.since(whole(data + b"yz\nnext\n"), part.end, part.line, ended=False)
+    part = tail.since(whole(data + b"yz\nnext\n"), part.end, ended=False)
     assert rows(part) == [(None, "yz"), (2, "next")]
 
 
 def test_what_was_missed_between_two_looks_is_counted():
-    part = tail.since(Output(b"head" + b"\ntail\n", 110, 4), 50, 7, ended=False)
+    part = tail.since(Output(b"head" + b"\ntail\n", 110, 4), 50, ended=False)
     assert part.rows[0].skipped == 54
-    assert rows(part)[-1] == (8, "tail")
+    assert [text for _, text in rows(part)] == ["", "tail"]
 
 
 def test_an_offset_beyond_the_end_shows_nothing():
-    assert tail.since(whole(b"one\n"), 1000, 2, ended=False).rows == []
+    assert tail.since(whole(b"one\n"), 1000, ended=False).rows == []
     assert tail.beginning(whole(b"one\n"), 1000).rows == []
 
 
 @pytest.mark.parametrize("half", ["é".encode()[:1], "€".encode()[:2], b"\x1b", b"\x1b[3", b"\x1b]0;titl"])
 def test_half_a_character_or_escape_waits_for_its_rest(half):
     long = b"x" * (tail.REST_BYTES + 1)
-    part = tail.since(whole(long + half), 0, 1, ended=False)
+    part = tail.since(whole(long + half), 0, ended=False)
     assert part.end == len(long)
-    assert tail.since(whole(long + half), 0, 1, ended=True).end == len(long + half)
+    assert tail.since(whole(long + half), 0, ended=True).end == len(long + half)
 
 
 def test_colour_goes_on_from_line_to_line_and_part_to_part():

@@ -118,7 +118,7 @@ def test_of_very_many_it_is_known_how_many_were_read(monkeypatch):
     assert precheck.unreadable([("line 1", {"command": "true"})]) == ([], 0)
 
 
-def test_the_tries_are_those_of_the_settings():
-    assert len(precheck.tries({"command": "true"}, NOW).tries) == 4
-    found = precheck.tries({"command": "true", "max_retries": 1, "run_at": "+10m"}, NOW)
-    assert [step.at - NOW for step in found.tries] == [600_000, 602_000]
+def test_the_attempts_are_those_of_the_settings():
+    assert len(precheck.attempts({"command": "true"}, NOW).attempts) == 4
+    found = precheck.attempts({"command": "true", "max_retries": 1, "run_at": "+10m"}, NOW)
+    assert [step.at - NOW for step in found.attempts] == [600_000, 602_000]
