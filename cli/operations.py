@@ -60,12 +60,10 @@ def backup(file: str) -> None:
 def restore(file: str) -> None:
     """Put a backup in the place of the database, which is kept beside it."""
     import models
-    from engine import backup as backups
-    from workers.standstill import standstill
+    from workers import standstill
 
     path = models.path_of(database())
-    with standstill(path):
-        restored = backups.restore(file, path)
+    restored = standstill.restore(file, path)
     click.echo(f"{path} is the backup now.")
     if restored.kept:
         click.echo(f"What was there is {restored.kept}.")

@@ -25,10 +25,10 @@ def new_file(path: str) -> Iterator[str]:
         ) from None
     try:
         yield part
-        _sync(part)
+        sync(part)
         _refuse_taken(path)
         os.rename(part, path)
-        _sync(os.path.dirname(os.path.abspath(path)))
+        sync(os.path.dirname(os.path.abspath(path)))
     except BaseException as error:
         if isinstance(error, OSError) and not error.filename:
             error.filename = path  # a full disk does not say whose it is
@@ -43,7 +43,8 @@ def _refuse_taken(path: str) -> None:
         raise Refused(f"{path} exists already; choose another name or remove it.")
 
 
-def _sync(path: str) -> None:
+def sync(path: str) -> None:
+    """What was written to this file, or named in this folder, is on the disk when it returns."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 
 import models
@@ -16,7 +15,6 @@ from workers import locks, tree
 from workers.control import supervisor_lives
 
 _CLOCK_MS = 2000
-_LOCK = re.compile(r"w(\d+)\.(lock|jobs\.lock|hand)")
 _NAMED = 5  # ids in a sentence
 
 
@@ -41,9 +39,8 @@ def mend(url: str | None = None) -> list[str]:
         return []
     models.connect(path)
     done = health.mend()
-    stale = _stale_locks()
-    locks.forget(*(os.path.join(models.run_folder(), name) for name in stale))
-    return [*done, f"Removed {len(stale)} stale lock files."] if stale else done
+    removed = _remove_locks(_stale_locks())
+    return [*done, f"Removed {removed} stale lock files."] if removed else done
 
 
 def _of_processes() -> list[Finding]:
@@ -134,14 +131,27 @@ def _processes() -> Finding:
     )
 
 
-def _stale_locks() -> list[str]:
-    """Free lock files of workers that have ended, or that are no longer listed. A number is never given again."""
+def _stale_locks() -> dict[str, int]:
+    """Free files of workers that have ended or are not listed, of whatever database, with the workers' numbers."""
     folder = models.run_folder()
-    found = {name: int(match[1]) for name in sorted(os.listdir(folder)) if (match := _LOCK.fullmatch(name))}
+    found = {name: int(match[1]) for name in sorted(os.listdir(folder)) if (match := locks.OF_WORKERS.fullmatch(name))}
     living = {worker.pk for worker in Worker.select(Worker.pk).where(Worker.stopped_at.is_null())}
-    newest = Worker.select(Worker.pk).order_by(Worker.pk.desc()).limit(1).scalar() or 0
-    past = [name for name, pk in found.items() if pk <= newest and pk not in living]
-    return [name for name in past if not locks.is_held(os.path.join(folder, name))]
+    past = {name: pk for name, pk in found.items() if pk not in living}  # one that is spawned is listed before
+    return {name: pk for name, pk in past.items() if not locks.is_held(os.path.join(folder, name))}
+
+
+def _remove_locks(stale: dict[str, int]) -> int:
+    """Remove these files, but those of a worker that was spawned meanwhile under such a number; the number removed."""
+    folder = models.run_folder()
+    removed = 0
+    for name, pk in stale.items():
+        lock = locks.take(locks.of_worker(folder, pk))
+        if lock is None:
+            continue
+        locks.forget(os.path.join(folder, name), locks.of_worker(folder, pk))
+        os.close(lock)
+        removed += 1
+    return removed
 
 
 def _some(names: list[str]) -> str:

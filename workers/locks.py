@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from contextlib import suppress
 
+OF_WORKERS = re.compile(r"w(\d+)\.(lock|jobs\.lock|hand)")  # names of files, with the worker's number
 ASKING_S = 1.0  # far longer than anyone asks
 
 
 def take(path: str) -> int | None:
     """Lock the file and return its descriptor, which no program inherits; None when someone holds it."""
+    while (fd := _take(path)) is not None and not _is_at(path, fd):
+        os.close(fd)  # it was removed meanwhile: others lock the file that is there now
+    return fd
+
+
+def _take(path: str) -> int | None:
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     give_up_at = time.monotonic() + ASKING_S
     while not _lock(fd, fcntl.LOCK_EX):
@@ -26,6 +34,12 @@ def take(path: str) -> int | None:
         fcntl.flock(fd, fcntl.LOCK_UN)
         time.sleep(0.001)
     return fd
+
+
+def _is_at(path: str, fd: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    return False
 
 
 def is_held(path: str) -> bool:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import models
+from engine import backup
+from engine.backup import Restored
 from engine.errors import Refused
-from workers import locks
+from workers import control, locks
 
 _PATIENCE_S = 2.0  # a supervisor leaves a moment after its last worker
 
@@ -33,6 +35,21 @@ def standstill(path: str) -> Iterator[None]:
         yield
     finally:
         os.close(lock)
+
+
+def restore(source: str, path: str) -> Restored:
+    """Put the backup `source` in the place of the database at `path`, see engine/backup.py, while nobody works.
+
+    Raises Refused besides when a supervisor or a worker lives.
+    """
+    with standstill(path):
+        restored = backup.restore(source, path)
+        folder = models.run_folder(path)
+        left = filter(locks.OF_WORKERS.fullmatch, os.listdir(folder))
+        locks.forget(*(os.path.join(folder, name) for name in left))  # their numbers are given again
+    if control.is_anyone_wanted():  # asked for meanwhile: whoever did took this process for a supervisor
+        control.ensure_supervisor()
+    return restored
 
 
 def _take(path: str) -> int | None:

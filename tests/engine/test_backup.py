@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import models
-from engine import backup, files, jobs, space
+from engine import backup, files, jobs, presence, space
 from engine.errors import InvalidInput, Refused, Unavailable
 from engine.output import EMPTY, Output
 from models import Job, Supervisor, Worker
@@ -272,3 +272,116 @@ def test_a_damaged_database_can_be_replaced_and_is_kept_too(queue, copy, spoil):
     assert _ids() == {"kept"}
     assert models.db.execute_sql("PRAGMA integrity_check").fetchone() == ("ok",)
     assert os.path.getsize(kept) > 0
+
+
+# --- while others write, and killed at any instant
+
+
+def test_nothing_is_stored_between_the_copy_that_is_kept_and_the_restored_database(queue, copy, monkeypatch):
+    """Else it would be in neither: whoever writes waits, or is refused in a sentence when that takes long."""
+    copied = backup._copy
+    locked = []
+
+    def and_try_to_write(source, path, *begun) -> None:
+        copied(source, path, *begun)
+        if path.endswith(".part"):
+            with closing(sqlite3.connect(queue.path, timeout=0)) as other:
+                try:
+                    other.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    locked.append(str(error))
+
+    monkeypatch.setattr(backup, "_copy", and_try_to_write)
+    _restore(copy, queue)
+    assert locked == ["database is locked"]
+
+
+def test_a_restore_that_fails_after_it_kept_a_copy_leaves_the_database_as_it_was(queue, copy, monkeypatch):
+    copied = backup._copy
+
+    def fail(source, path, *begun) -> None:
+        copied(source, path, *begun)
+        if path.endswith(".part"):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(backup, "_copy", fail)
+    with pytest.raises(OSError, match="No space"):
+        _restore(copy, queue)
+    assert _ids_in(queue.path) == {"kept", "later"}
+
+
+def test_what_a_killed_restore_left_is_removed_by_the_next(queue, copy):
+    left = Path(models.run_folder(), "restore", "queue.db")
+    left.parent.mkdir()
+    left.write_text("half")
+    _restore(copy, queue)
+    assert not left.parent.exists()
+
+
+def test_a_broken_database_is_whole_under_both_names_until_it_is_replaced(queue, copy, monkeypatch):
+    models.db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    models.disconnect()
+    _not_a_database(queue.path)
+    broken = queue.path.read_bytes()
+
+    def killed(source: str, target: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _restore(copy, queue)
+    assert queue.path.read_bytes() == Path(f"{queue.path}.20251009T085320Z").read_bytes() == broken
+    queue.clock.forward(1)
+    _restore(copy, queue)
+    assert _ids() == {"kept"}
+
+
+def test_a_database_of_another_page_size_is_replaced_and_kept_with_all_that_is_in_it(queue, copy):
+    models.disconnect()
+    with closing(sqlite3.connect(queue.path, isolation_level=None)) as opened:
+        for pragma in (
+            "PRAGMA journal_mode = DELETE",
+            "PRAGMA page_size = 8192",
+            "VACUUM",
+            "PRAGMA journal_mode = WAL",
+        ):
+            opened.execute(pragma)
+    kept = _restore(copy, queue).kept
+    assert _ids_in(kept) == {"kept", "later"}
+    assert _ids() == {"kept"}
+
+
+def test_the_log_of_a_database_that_was_deleted_does_not_come_back_in_the_restored_one(queue, copy, tmp_path):
+    log = Path(f"{queue.path}-wal").read_bytes()
+    models.disconnect()
+    queue.path.unlink()
+    Path(f"{queue.path}-wal").write_bytes(log)
+    _restore(copy, queue)
+    assert _ids() == {"kept"}
+    assert models.db.execute_sql("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_database_made_meanwhile_is_not_overwritten(queue, copy, monkeypatch):
+    models.disconnect()
+    queue.path.unlink()
+
+    def made_meanwhile(path: str) -> None:
+        Path(path).write_text("mine")
+
+    monkeypatch.setattr(backup, "_remove_logs", made_meanwhile)
+    with pytest.raises(FileExistsError):
+        _restore(copy, queue)
+    assert queue.path.read_text() == "mine"
+
+
+def test_no_older_schema_is_replaced_under_a_process_that_has_it_open(queue, copy, monkeypatch):
+    monkeypatch.setattr(presence, "PATIENCE_S", 0.05)
+    models.db.execute_sql("PRAGMA user_version = 1")
+    share = presence.share(models.run_folder())
+    with pytest.raises(Unavailable, match=r"has schema 1, .* stop the workers and the panel"):
+        _restore(copy, queue)
+    assert _ids_in(queue.path) == {"kept", "later"}
+    os.close(share)
+    _restore(copy, queue)
+    assert _ids() == {"kept"}

@@ -239,10 +239,10 @@ POINTS = {
     "burial: before its commit": Point(SUPERVISOR, Commit(BEFORE, LOST), "death", "kill full", lost=1),
     "burial: after its commit": Point(SUPERVISOR, Commit(AFTER, LOST), "death", "kill freeze", lost=1),
     "burial: before the locks are removed": Point(
-        SUPERVISOR, Call(BEFORE, "workers.locks.forget"), "death", "kill", lost=1
+        SUPERVISOR, Call(BEFORE, "workers.locks.forget", r"w\d+\.lock"), "death", "kill", lost=1
     ),
     "burial: after the locks are removed": Point(
-        SUPERVISOR, Call(AFTER, "workers.locks.forget"), "death", "kill", lost=1
+        SUPERVISOR, Call(AFTER, "workers.locks.forget", r"w\d+\.lock"), "death", "kill", lost=1
     ),
     "burial: before the heir is started": Point(
         SUPERVISOR, Call(BEFORE, "workers.birth.each_forked"), "death", "kill", lost=1, nth=2
@@ -304,9 +304,18 @@ POINTS = {
     "worker drain: after its commit": Point(COMMAND, Commit(AFTER, WISHED), "worker drain", "kill", done=True),
     "backup: before the copy": Point(COMMAND, Statement(BEFORE, "VACUUM INTO"), "backup", "kill io"),
     "backup: before it has its name": Point(COMMAND, Call(BEFORE, "os.rename"), "backup", "kill"),
-    "restore: before the copy": Point(COMMAND, Call(BEFORE, "engine.backup._copy"), "restore", "kill", nth=2),
-    "restore: after the copy": Point(COMMAND, Call(AFTER, "engine.backup._copy"), "restore", "kill", done=True, nth=2),
-    "restore: before it begins anew": Point(COMMAND, Commit(BEFORE, r'UPDATE "meta"'), "restore", "kill", done=True),
+    "restore: before the backup is staged": Point(COMMAND, Call(BEFORE, "engine.backup._copy"), "restore", "kill"),
+    "restore: before its running jobs are given back": Point(
+        COMMAND, Commit(BEFORE, r'UPDATE "meta"'), "restore", "kill io"
+    ),
+    "restore: it is staged, not in place": Point(
+        COMMAND, Call(BEFORE, "engine.backup._put_in_place"), "restore", "kill"
+    ),
+    "restore: before what is there is kept": Point(COMMAND, Call(BEFORE, "engine.files.new_file"), "restore", "kill"),
+    "restore: what is there is kept, half is written": Point(COMMAND, Call(AFTER, "os.rename"), "restore", "kill"),
+    "restore: after it is in place": Point(
+        COMMAND, Call(AFTER, "engine.backup._write_over"), "restore", "kill", done=True
+    ),
     "import: in the middle": Point(COMMAND, Statement(BEFORE, NEW_JOB), "import", "full", nth=2),
     "import: before its commit": Point(COMMAND, Commit(BEFORE, NEW_JOB), "import", "kill"),
     "import: after its commit": Point(COMMAND, Commit(AFTER, NEW_JOB), "import", "kill", done=True),

@@ -9,13 +9,12 @@ import pytest
 
 import models
 import workers
-from engine import jobs
+from engine import backup, jobs
 from engine.errors import Refused
 from engine.health import OK, PROBLEM, WARNING
 from models import Supervisor, Worker
 from tests.support import wait_until
-from workers import doctor, locks, tree
-from workers.standstill import standstill
+from workers import doctor, locks, standstill, tree
 
 
 def _found(queue) -> dict[str, str]:
@@ -108,12 +107,21 @@ def test_stale_lock_files_are_found_and_removed_but_no_other(queue):
     ended = Worker.create(host="h", created_at=0, started_at=1, stopped_at=2)
     alive = Worker.create(host="h", created_at=0, started_at=None)
     stale, living = _lock_file(ended), _lock_file(alive)
-    coming = os.path.join(models.run_folder(), f"w{alive.pk + 1}.lock")
-    open(coming, "w").close()
+    foreign = os.path.join(models.run_folder(), f"w{alive.pk + 1}.hand")  # of a database that was here before
+    open(foreign, "w").close()
     assert _found(queue)["lock files"] == WARNING
-    assert doctor.mend(str(queue.path)) == ["Removed 1 stale lock files."]
-    assert [os.path.exists(path) for path in (stale, living, coming)] == [False, True, True]
+    assert doctor.mend(str(queue.path)) == ["Removed 2 stale lock files."]
+    assert [os.path.exists(path) for path in (stale, living, foreign)] == [False, True, False]
     assert _found(queue)["lock files"] == OK
+
+
+def test_a_file_of_a_worker_that_is_spawned_meanwhile_is_not_removed(queue):
+    held = locks.take(locks.of_worker(models.run_folder(), 1))
+    journal = locks.of_hand(models.run_folder(), 1)
+    open(journal, "w").close()
+    assert doctor._remove_locks({"w1.hand": 1}) == 0
+    assert os.path.exists(journal)
+    os.close(held)
 
 
 def test_a_lock_that_is_held_is_not_stale(queue):
@@ -125,7 +133,7 @@ def test_a_lock_that_is_held_is_not_stale(queue):
 
 def test_a_standstill_is_refused_while_a_supervisor_lives(queue):
     queue.start()
-    with pytest.raises(Refused, match="A supervisor works on"), standstill(str(queue.path)):
+    with pytest.raises(Refused, match="A supervisor works on"), standstill.standstill(str(queue.path)):
         pass
 
 
@@ -135,13 +143,13 @@ def test_a_standstill_is_refused_while_an_orphaned_worker_runs_a_job(queue):
     queue.wait_for("job", "processing")
     os.kill(queue.supervisor_pid(), signal.SIGKILL)
     wait_until(lambda: not workers.supervisor_lives())
-    with pytest.raises(Refused, match="still runs a job"), standstill(str(queue.path)):
+    with pytest.raises(Refused, match="still runs a job"), standstill.standstill(str(queue.path)):
         pass
     assert not workers.supervisor_lives()
 
 
 def test_no_supervisor_begins_during_a_standstill(queue):
-    with standstill(str(queue.path)):
+    with standstill.standstill(str(queue.path)):
         assert workers.supervisor_lives()  # its lock is taken, so whoever asks believes that one does
     assert not workers.supervisor_lives()
 
@@ -160,3 +168,35 @@ def test_a_list_of_processes_that_is_not_its_own_is_told(queue, monkeypatch):
     assert _found(queue)["list of processes"] == OK
     monkeypatch.setattr(tree, "sees_itself", lambda: False)
     assert _found(queue)["list of processes"] == WARNING
+
+
+# --- a restore
+
+
+def _restored(queue, tmp_path, monkeypatch, meanwhile=lambda: None) -> None:
+    """The queue is put back to where it is; `meanwhile` is called just before the restore lets workers begin again."""
+    copy = str(tmp_path / "copy.db")
+    backup.write(copy)
+    models.disconnect()
+    restore = backup.restore
+
+    def and_meanwhile(source: str, path: str) -> backup.Restored:
+        done = restore(source, path)
+        meanwhile()
+        return done
+
+    monkeypatch.setattr(backup, "restore", and_meanwhile)
+    standstill.restore(copy, str(queue.path))
+
+
+def test_a_restore_removes_what_earlier_workers_left(queue, tmp_path, monkeypatch):
+    for path in locks.all_of(models.run_folder(), 7):
+        open(path, "w").close()
+    _restored(queue, tmp_path, monkeypatch)
+    assert not any(os.path.exists(path) for path in locks.all_of(models.run_folder(), 7))
+    assert not workers.supervisor_lives()
+
+
+def test_workers_that_are_wanted_during_a_restore_begin_after_it(queue, tmp_path, monkeypatch):
+    _restored(queue, tmp_path, monkeypatch, workers.start)
+    wait_until(lambda: len(queue.workers("idle")) == 1)

@@ -31,3 +31,19 @@ def test_someone_who_only_asks_keeps_nobody_from_taking_the_lock(path):
     lock = locks.take(path)
     assert lock is not None
     os.close(lock)
+
+
+def test_the_lock_of_a_file_that_was_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    path = str(tmp_path / "lock")
+    taken = locks._take
+
+    def removed_once(path: str) -> int | None:
+        fd = taken(path)
+        monkeypatch.setattr(locks, "_take", taken)
+        os.unlink(path)
+        return fd
+
+    monkeypatch.setattr(locks, "_take", removed_once)
+    held = locks.take(path)
+    assert locks.is_held(path)
+    os.close(held)
