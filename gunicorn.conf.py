@@ -13,7 +13,7 @@ PORT = int(os.environ.get("PORT", "8000"))
 
 bind = f"127.0.0.1:{PORT}"  # loopback only, however it is set; a proxy with TLS stands in front of anything else
 umask = 0o177  # a Unix socket is its owner's alone
-worker_class = "gthread"
+worker_class = "server.worker.Worker"  # gthread with time limits for slow clients
 workers = 2
 threads = 8
 keepalive = 5
