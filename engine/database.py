@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import peewee
 from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
 
+from engine.deadline import Deadline
 from engine.errors import InvalidInput, Unavailable
 
 _NAME = re.compile(r":([a-z_]+)")  # of a parameter
@@ -30,6 +31,7 @@ class Sqlite(SqliteDatabase):
     newest_schema: int | None = None  # that this program knows; None: not asked for
     presence: int | None = None  # the descriptor by which this process is one of those that have it open
     _is_hurried = False
+    _deadline = Deadline()
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -115,6 +117,15 @@ class Sqlite(SqliteDatabase):
     def connection(self) -> Any:
         """This thread's connection, opened when it is not."""
         return self._state.conn or super().connection()  # type: ignore[attr-defined]
+
+    def limit(self, processor_s: float | None) -> None:
+        """End the statement that runs when this thread has used so much processor time from now; None: no longer."""
+        self._deadline.set(processor_s)
+        if not self.is_closed():
+            self._deadline.watch(self.connection())
+
+    def _connect(self) -> Any:
+        return self._deadline.watch(super()._connect())  # type: ignore[misc]
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run one statement. A worker runs a handful for every job, so what goes well goes straight to the driver."""
@@ -272,6 +283,7 @@ _TROUBLE = (
     ("is full", "The disk that holds {path} is full; free some space and try again."),
     ("readonly", "The database {path} is read-only for this user; correct the permissions of the file and its folder."),
     ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
+    ("interrupted", "This takes more processor time than a page may have; narrow the filter, or ask in a shell."),
     ("malformed", "The database {path} is damaged; stop the workers and restore a backup."),
     ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),
     ("unable to open", "Cannot open the database {path}; check that its folder exists and may be written to."),

@@ -17,9 +17,9 @@ from engine.errors import InvalidInput
 from models import Job
 
 MOST = 20_000  # jobs that one look looks at
-LOOK_S = 0.02  # and how long
-_FIRST, _FIRST_HEAVY = 2000, 200  # jobs that are looked at whatever the time; heavy: with all their runs
-_STEP = 5000
+LOOK_S, LOOK_HEAVY_S = 0.02, 0.2  # and how long; heavy: with all that the runs of each job printed
+_FIRST, _FIRST_HEAVY = 2000, 16  # jobs that are looked at whatever the time
+_STEP, _STEP_HEAVY = 5000, 256  # and at most between two looks at the clock
 _LAST_KEY = 10**18 - 1
 
 
@@ -131,7 +131,8 @@ def look(
     if not wanted:
         return Look(list(way.jobs(edge, rising).limit(limit)))
     found: list[Job] = []
-    seen, step, give_up_at = 0, _FIRST_HEAVY if is_heavy else _FIRST, time.monotonic() + LOOK_S
+    seen, step, longest = 0, *_steps(is_heavy)
+    give_up_at = time.monotonic() + (LOOK_HEAVY_S if is_heavy else LOOK_S)
     while len(found) < limit:
         last = way.nth(edge, rising, step)
         found.extend(way.jobs(edge, rising, last).where(*wanted).limit(limit - len(found)))
@@ -140,14 +141,14 @@ def look(
         edge, seen = last, seen + step
         if seen >= MOST or time.monotonic() >= give_up_at:
             return Look(found, edge, seen)
-        step = min(2 * step, _STEP, MOST - seen)
+        step = min(2 * step, longest, MOST - seen)
     return Look(found)
 
 
 def count(way: Way, wanted: Sequence[Any], most: int, for_s: float, is_heavy: bool = False) -> int | None:
     """How many jobs are wanted; None when they are more than `most`, or the time is over before all were seen."""
     found, edge, give_up_at = 0, None, time.monotonic() + for_s
-    step = _FIRST_HEAVY if is_heavy else _FIRST
+    step, longest = _steps(is_heavy)
     while True:
         last = way.nth(edge, False, step)
         found += way.jobs(edge, False, last).where(*wanted).order_by().count()
@@ -157,7 +158,12 @@ def count(way: Way, wanted: Sequence[Any], most: int, for_s: float, is_heavy: bo
             return found
         if time.monotonic() >= give_up_at:
             return None
-        edge, step = last, min(2 * step, _STEP)
+        edge, step = last, min(2 * step, longest)
+
+
+def _steps(is_heavy: bool) -> tuple[int, int]:
+    """How many jobs are looked at first, and at most, before the clock is looked at."""
+    return (_FIRST_HEAVY, _STEP_HEAVY) if is_heavy else (_FIRST, _STEP)
 
 
 def _key(place: tuple[int, ...]) -> Any:

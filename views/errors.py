@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from typing import Any
 
 from flask import Flask, current_app, render_template, request
@@ -10,6 +11,8 @@ from flask_wtf.csrf import CSRFError
 from peewee import DatabaseError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
+import models
+from engine.database import unavailable
 from engine.errors import QueueError
 from views import answers
 
@@ -21,7 +24,7 @@ TITLES = {
     409: "That is not possible now",
     413: "That is too much at once",
     422: "That cannot be stored",
-    429: "That was too often",
+    429: "Too many at once",
     500: "Something broke on our side",
     503: "The database cannot be used now",
 }
@@ -38,6 +41,7 @@ SENTENCES = {
 def init_app(app: Flask) -> None:
     app.register_error_handler(QueueError, _refused)
     app.register_error_handler(DatabaseError, _database_broke)
+    app.register_error_handler(sqlite3.Error, _rows_broke)
     app.register_error_handler(CSRFError, _form_is_stale)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(500, _broke)
@@ -59,13 +63,19 @@ def _http_error(error: HTTPException) -> Any:
     sentence = (error.description if own_words else None) or SENTENCES.get(code) or f"{error.name}."
     answer = _say(code, sentence)
     allowed = error.get_headers()
-    answer.headers.extend((name, value) for name, value in allowed if name == "Allow")
+    answer.headers.extend((name, value) for name, value in allowed if name in ("Allow", "Retry-After"))
     return answer
 
 
 def _database_broke(error: DatabaseError) -> Any:
     current_app.logger.error("The database refused: %s", error)
     return _say(503, "The database gave an error; the log says more. Try again in a moment.")
+
+
+def _rows_broke(error: sqlite3.Error) -> Any:
+    """Peewee reads rows without turning SQLite's errors into its own."""
+    meant = unavailable(str(error), models.db.database)
+    return _refused(meant) if isinstance(meant, QueueError) else _database_broke(DatabaseError(str(error)))
 
 
 def _broke(error: Exception) -> Any:
@@ -78,7 +88,8 @@ def _say(status: int, sentence: str) -> Any:
     if request.htmx:  # type: ignore[attr-defined]
         return answers.refuse(sentence, status)
     title = TITLES.get(status, "That did not work")
-    again = request.full_path.rstrip("?") if request.method == "GET" and status >= 500 else None
+    may_help = request.method == "GET" and (status >= 500 or status == 429)
+    again = request.full_path.rstrip("?") if may_help else None
     page = render_template(
         "errors/show.html",
         status=status,

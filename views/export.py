@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 
 from flask import Blueprint, Response, abort, request, stream_with_context
+from werkzeug.exceptions import TooManyRequests
 
+import models
 from engine import filters, queries, sheet
 from views import listing
+from workers import locks
 
 bp = Blueprint("export", __name__, url_prefix="/export")
 
+_MOST = 2  # at once, in all processes of the panel: each keeps a thread while it is read
+_RETRY_AFTER_S = 30
 _TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 
 
@@ -20,9 +26,21 @@ def index() -> Response:
     if form not in _TYPES:
         abort(422, f"There is no form {form[:32]!r}; there are {' and '.join(_TYPES)}.")
     chosen = filters.checked(listing.filters())  # what is refused is refused before the first line
+    place = _place()
     jobs = queries.every(chosen.pop("state", None), **chosen)
     lines = sheet.lines(jobs) if form == "csv" else (json.dumps(job, ensure_ascii=False) + "\n" for job in jobs)
     text = (line.encode(errors="replace") for line in lines)
     answer = Response(stream_with_context(text), content_type=f"{_TYPES[form]}; charset=utf-8")
     answer.headers["Content-Disposition"] = f"attachment; filename=jobs.{form}"
+    answer.call_on_close(lambda: os.close(place))
     return answer
+
+
+def _place() -> int:
+    """One of the places for an export: a locked file, open until the export ends. Refuses when all are taken."""
+    for number in range(_MOST):
+        place = locks.take(os.path.join(models.run_folder(), f"export-{number}.lock"))
+        if place is not None:
+            return place
+    sentence = f"{_MOST} exports are being read, as many as may be at once; try again when one has ended."
+    raise TooManyRequests(sentence, retry_after=_RETRY_AFTER_S)

@@ -11,8 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from flask import Flask, Response, abort, request
 
+import models
 from server.headers import HEADERS
 
+GET_PROCESSOR_S = 5.0  # of a page; an export, which is made while it is read, is limited by number (views/export.py)
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?", re.IGNORECASE)
 _VISIBLE = re.compile(r"[!-~]+")  # ASCII without blanks and controls
@@ -24,7 +26,9 @@ def init_app(app: Flask) -> None:
     app.wsgi_app = _KnownHosts(app.wsgi_app, app.config["HOSTS"])  # type: ignore[method-assign]
     app.before_request(check_headers)
     app.before_request(check_origin)
+    app.before_request(limit_time)
     app.after_request(add_headers)
+    app.after_request(end_limit)
 
 
 def trusted_hosts() -> frozenset[str]:
@@ -116,6 +120,17 @@ def _opens_a_tab() -> bool:
     """Whether the answer will be a page of its own, which the page that led there can neither read nor hide."""
     given = request.headers
     return given.get("Sec-Fetch-Mode") == "navigate" and given.get("Sec-Fetch-Dest") == "document"
+
+
+def limit_time() -> None:
+    """End the question to the database that keeps a page from its answer; the page that says so is a 503."""
+    if request.method in SAFE_METHODS:
+        models.db.limit(GET_PROCESSOR_S)
+
+
+def end_limit(response: Response) -> Response:
+    models.db.limit(None)
+    return response
 
 
 def add_headers(response: Response) -> Response:

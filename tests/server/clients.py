@@ -16,6 +16,7 @@ class Client:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         self.sock.settimeout(60)
         self.sock.connect(("127.0.0.1", port))
+        self.file = self.sock.makefile("rb")
         self.send(sends)
 
     def send(self, data: bytes) -> None:
@@ -35,21 +36,20 @@ class Client:
 
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         """The status, headers and body of the next answer that says its length, or ends with the connection."""
-        file = self.sock.makefile("rb")
-        status = int(file.readline().split()[1])
+        status = int(self.file.readline().split()[1])
         headers: dict[str, str] = {}
-        while line := file.readline().strip().decode("latin-1"):
+        while line := self.file.readline().strip().decode("latin-1"):
             name, _, value = line.partition(": ")
             headers[name] = value
-        if status in (100, 204):
-            return status, headers, b""
-        return status, headers, file.read(int(headers.get("Content-Length", -1)))
+        body = b"" if status in (100, 204) else self.file.read(int(headers.get("Content-Length", -1)))
+        return status, headers, body
 
     def rest(self) -> bytes:
         """All that comes until the server closes."""
-        return self.sock.makefile("rb").read()
+        return self.file.read()
 
     def close(self) -> None:
+        self.file.close()
         self.sock.close()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server.clients import Client
 from tests.server.running import Gunicorn
 
 
@@ -22,3 +23,17 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
     yield start
     for server in started:
         server.end()
+
+
+@pytest.fixture
+def client() -> Iterator[Callable[..., Client]]:
+    """Connect to a port; the connections are closed after the test."""
+    made: list[Client] = []
+
+    def connect(port: int, sends: bytes = b"", deaf: bool = False) -> Client:
+        made.append(Client(port, sends, deaf))
+        return made[-1]
+
+    yield connect
+    for one in made:
+        one.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from server.headers import HEADERS
-from tests.server.clients import HOST, Client, get
+from tests.server.clients import HOST, get
 from tests.server.running import Gunicorn
 from tests.support import wait_until
 
@@ -22,17 +23,8 @@ def quick(tmp_path_factory):
 
 
 @pytest.fixture
-def connect(quick):
-    """Make clients that are gone after the test."""
-    made: list[Client] = []
-
-    def client(sends: bytes = b"", **how: bool) -> Client:
-        made.append(Client(quick, sends, **how))
-        return made[-1]
-
-    yield client
-    for one in made:
-        one.close()
+def connect(quick, client):
+    return partial(client, quick)
 
 
 def post(body: bytes, *headers: bytes) -> bytes:
@@ -175,10 +167,8 @@ def test_the_oldest_client_that_keeps_the_server_waiting_makes_room_for_a_new_on
     wait_until(lambda: not any(client.is_open() for client in silent[:20]))
 
 
-def test_the_server_ends_though_clients_are_silent(serve):
+def test_the_server_ends_though_clients_are_silent(serve, client):
     server = serve("--config", "python:tests.server.quick", app="tests.server.quick:app")
-    port = server.port()
-    clients = [Client(port), Client(port, b"GET /")]
+    client(server.port())
+    client(server.port(), b"GET /")
     assert server.end() == 0
-    for client in clients:
-        client.close()
