@@ -8,6 +8,7 @@ their time; a thread gets a request when all of it is there, and leaves when its
 from __future__ import annotations
 
 import errno
+import resource
 import selectors
 import socket
 import time
@@ -47,6 +48,10 @@ class Worker(ThreadWorker):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        # A quarter of the descriptors is for the database and the rest of the work.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.worker_connections: int = min(self.cfg.worker_connections, descriptors * 3 // 4)
+        self.max_keepalived = self.worker_connections - self.cfg.threads
         self._waits: dict[Any, _Wait] = {}  # in the order in which they began
         self._look_at = 0.0
         # /healthz has a thread of its own: that all others are busy is no reason to restart the panel.

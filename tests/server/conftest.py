@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
     """Start a server with these arguments."""
     started: list[Gunicorn] = []
 
-    def start(*arguments: str, **named: str) -> Gunicorn:
+    def start(*arguments: str, **named: Any) -> Gunicorn:
         started.append(Gunicorn(tmp_path, *arguments, **named))
         return started[-1]
 

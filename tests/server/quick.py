@@ -29,13 +29,17 @@ accesslog = None
 
 
 def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answers with the body it got; /stream: many megabytes; /break: an error; /wait: when a file is there."""
+    """Answers with the body it got; /stream: many megabytes; /break: an error; /wait: when a file is there; /files: with some files."""
     path = environ["PATH_INFO"]
     if path == "/break":
         raise RuntimeError("broken on purpose")
     if path == "/wait":
         while not os.path.exists(environ["QUERY_STRING"]):
             time.sleep(0.01)
+    if path == "/files":
+        files = [open(os.devnull) for _ in range(8)]  # noqa: SIM115
+        for file in files:
+            file.close()
     if path == "/stream":
         start_response("200 OK", [("Content-Type", "text/plain")])
         return (b"%07d\n" % number * 8192 for number in range(200))

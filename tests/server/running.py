@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import secrets
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,16 @@ from tests.support import wait_until
 
 
 class Gunicorn:
-    """A server that runs. `app`: what it serves, as gunicorn's command line names it. `environment`: variables besides."""
+    """A server that runs. app: what it serves, as gunicorn's command line names it. descriptors: how many it may have. environment: variables besides."""
 
-    def __init__(self, folder: Path, *arguments: str, app: str = "app:create_app()", **environment: str):
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        app: str = "app:create_app()",
+        descriptors: int | None = None,
+        **environment: str,
+    ):
         self.log = folder / f"gunicorn-{secrets.token_hex(4)}.log"
         given = {name: value for name, value in os.environ.items() if not name.startswith("GUNICORN")}
         with self.log.open("w") as log:
@@ -28,6 +37,8 @@ class Gunicorn:
                 env=given | {"QUEUECTL_DB": str(folder / "queue.db"), "PORT": "1", **environment},
                 stdout=log,
                 stderr=log,
+                preexec_fn=descriptors
+                and partial(resource.setrlimit, resource.RLIMIT_NOFILE, (descriptors, descriptors)),
             )
 
     def said(self) -> str:

@@ -172,3 +172,11 @@ def test_the_server_ends_though_clients_are_silent(serve, client):
     client(server.port())
     client(server.port(), b"GET /")
     assert server.end() == 0
+
+
+def test_connections_leave_descriptors_for_the_work(serve, client):
+    quick = ("--config", "python:tests.server.quick", "--worker-connections", "1000")
+    port = serve(*quick, app="tests.server.quick:app", descriptors=120).port()
+    silent = [client(port, b"GET / HT") for _ in range(200)]
+    assert client(port, get("/files")).answer()[0] == 200
+    assert any(one.is_open() for one in silent)
