@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from codecs import getincrementaldecoder
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from io import TextIOWrapper
@@ -68,6 +67,10 @@ def _open_output() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the program runs
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    if os.isatty(1) or os.isatty(2):
+        from cli import terminal
+
+        terminal.guard()
 
 
 def _mute() -> None:
@@ -96,7 +99,7 @@ def _ending(error: BaseException) -> tuple[str, int]:
 def _complain(sentence: str, code: int) -> int:
     """Say one sentence on standard error, none while the shell completes a word. Returns `code`."""
     if sentence and _COMPLETE not in os.environ:
-        click.echo(sentence.replace("\n", " "), err=True)
+        click.echo(sentence.replace("\n", " ") + printing.colours_end(sentence), err=True)
     return code
 
 
@@ -284,7 +287,9 @@ def _with_progress(jobs: list[Any]) -> Iterator[list[Any]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True)) as progress:
+    from cli.terminal import past_guard
+
+    with Progress(console=Console(file=past_guard(sys.stderr))) as progress:
         task = progress.add_task("Enqueueing", total=len(jobs))
         for portion in _portions(jobs):
             yield portion
@@ -346,64 +351,7 @@ def show(job_id: str, as_json: bool | None) -> None:
         printing.show_job(shown)
 
 
-@cli.command(epilog=example("logs job1 --follow"))
-@job_id_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
-@click.option("--attempt", "--run", "run", type=click.IntRange(1), help="Which run. Default: the newest.")
-@click.option("--stream", type=click.Choice(["stdout", "stderr", "both"]), default="both", help="Default: both.")
-def logs(job_id: str, follow: bool, run: int | None, stream: str) -> None:
-    """Print what a job printed."""
-    from engine import queries
-
-    connect()
-    streams = ("stdout", "stderr") if stream == "both" else (stream,)
-    attempt = queries.attempt(queries.find(job_id), run)
-    if follow:
-        _follow(job_id, run, streams)
-        return
-    for name in streams:
-        click.echo(queries.output(attempt, name).text(), nl=False, err=name != streams[0])
-
-
-def _follow(job_id: str, run: int | None, streams: tuple[str, ...]) -> None:
-    """Print new output about three times a second until the job is final, run after run; or until `run` has ended."""
-    import time
-
-    from engine import queries
-
-    at = run or max(queries.find(job_id).run, 1)
-    tails = [_Tail() for _ in streams]
-    while True:
-        job = queries.find(job_id)
-        attempt = queries.attempt(job, at) if job.run >= at else None
-        ended = attempt is not None and attempt.finished_at is not None
-        for name, tail in zip(streams, tails, strict=True):
-            click.echo(tail.fresh(queries.output(attempt, name), ended), nl=False, err=name != streams[0])
-        if ended and run is None and job.run > at:
-            at, tails = at + 1, [_Tail() for _ in streams]
-        elif job.state in FINAL or (ended and run is not None):
-            return
-        else:
-            time.sleep(0.3)
-
-
-class _Tail:
-    """How much of one stream of one run was printed already."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.decoder = getincrementaldecoder("utf-8")("replace")
-
-    def fresh(self, output: Any, ended: bool) -> str:
-        """What was printed since the last call; a character that is only half there waits for the rest of it."""
-        head_end = len(output.data) if output.cut is None else output.cut
-        tail_at = head_end + output.omitted
-        missed = max(0, tail_at - max(self.seen, head_end))
-        data = output.data[self.seen : head_end]
-        gap = f"\n… {missed:,} bytes left out …\n" if missed else ""
-        rest = output.data[head_end + max(0, self.seen - tail_at) :]
-        self.seen = output.total
-        return self.decoder.decode(data) + gap + self.decoder.decode(rest, ended)
+cli.add_later("cli.logs", "logs")
 
 
 @cli.command(epilog=example("wait job1 job2 --timeout 60"))
@@ -581,9 +529,12 @@ def _changes() -> Generator[None, list[dict[str, Any]], None]:
 
 
 def _live_table() -> Generator[None, list[dict[str, Any]], None]:
+    from rich.console import Console
     from rich.live import Live
 
-    with Live(auto_refresh=False) as live:
+    from cli.terminal import past_guard
+
+    with Live(console=Console(file=past_guard(sys.stdout)), auto_refresh=False) as live:
         while True:
             rows = yield
             live.update(printing.workers_table(rows), refresh=True)

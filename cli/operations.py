@@ -112,13 +112,21 @@ def export_(file: str, state: str | None) -> None:
 
     connect()
     if file == "-":
-        _write(transfer.export(state), sys.stdout.buffer)
+        lines = transfer.export(state)
+        _write(map(_for_terminal, lines) if sys.stdout.isatty() else lines, sys.stdout.buffer)
         return
     from engine.files import new_file
 
     with new_file(file) as part, open(part, "wb") as target:
         _write(transfer.export(state), target)
     click.echo(f"{file}: {os.stat(file).st_size:,} bytes.")
+
+
+def _for_terminal(line: bytes) -> bytes:
+    """A line of JSON that says the same by characters that can be seen."""
+    from engine import visible
+
+    return visible.in_json(line.decode()).encode()
 
 
 def _write(lines: Iterator[bytes], target: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from engine import visible
 from engine.wording import attempts, duration
 
 
@@ -18,7 +19,13 @@ def wants_json(asked: bool | None) -> bool:
 
 
 def _dumped(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
+    dumped = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
+    return visible.in_json(dumped) if sys.stdout.isatty() else dumped
+
+
+def colours_end(text: str) -> str:
+    """What makes the next text plain again after one that may have begun a colour; "" when it has none."""
+    return "\x1b[0m" if "\x1b" in text else ""
 
 
 def show_json(value: Any) -> None:
@@ -72,10 +79,6 @@ def coloured(state: str) -> Any:
     return Text(state, style=_COLOURS.get(state, ""))
 
 
-# A command may hold codes that would steer the terminal: all but tab and newline are shown as pictures of them.
-_VISIBLE = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | dict.fromkeys(range(127, 160), "�")
-
-
 def show_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> None:
     from rich.console import Console
 
@@ -92,7 +95,7 @@ def _made_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: 
         justify: Any = "right" if number in numbers else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=column not in _LONG)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell).translate(_VISIBLE)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(visible.plain(str(cell))) for cell in row))
     return table
 
 
@@ -137,7 +140,7 @@ def show_job(job: dict[str, Any]) -> None:
     for stream in ("stdout", "stderr"):
         if job[stream]:
             click.secho(f"{stream}:", bold=True)
-            click.echo(job[stream])
+            click.echo(job[stream] + colours_end(job[stream]))
 
 
 def _attempts(job: dict[str, Any]) -> str:

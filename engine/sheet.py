@@ -11,7 +11,8 @@ COLUMNS = (
     *("id", "state", "queue", "priority", "tags", "command", "attempts", "max_retries", "return_code", "duration_ms"),
     *("last_error", "created_at", "next_run_at", "locked_by", "finished_at"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four: full-width forms, computed in some languages
+_BLANKS = ("\t", "\r", "\n")
 
 
 def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
@@ -24,7 +25,9 @@ def lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
 def _cell(value: Any) -> Any:
     """Text that a spreadsheet would compute gets an apostrophe before it."""
     text = " ".join(value) if isinstance(value, list) else value
-    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text
+    if not isinstance(text, str):
+        return text
+    return f"'{text}" if text.startswith(_BLANKS) or text.lstrip().startswith(_FORMULA) else text
 
 
 def _line(cells: Iterable[Any]) -> str:

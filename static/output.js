@@ -79,7 +79,7 @@
     const text = document.getElementById(button.dataset.copy);
     getSelection().selectAllChildren(text);
     try {
-      if (navigator.clipboard) await navigator.clipboard.writeText(text.textContent);
+      if (navigator.clipboard) await navigator.clipboard.writeText(text.dataset.exact ?? text.textContent);
       else document.execCommand("copy");
       getSelection().removeAllRanges();
       button.dataset.copied = "";

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
+from engine import visible
+
 _LONGEST = 100  # characters of an SGR that are heeded
 LOOK_BACK = 16 * 1024  # how far before a part of the output its first colour is looked for
 
@@ -132,7 +134,9 @@ def _plain_line(line: str) -> str:
 
 def _markup(style: Style, text: str) -> Markup:
     classes = _classes(style)
-    return Markup(f'<i class="{classes}">{escape(text)}</i>') if classes else escape(text)
+    return (
+        Markup(f'<i class="{classes}">{escape(visible.marked(text))}</i>') if classes else escape(visible.marked(text))
+    )
 
 
 # --- SGR: what the numbers between ESC [ and m mean

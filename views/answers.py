@@ -14,6 +14,7 @@ from flask_wtf.csrf import generate_csrf
 from htmx_flask import make_response
 
 import models
+from engine import visible
 from views import guards, signals
 from views.shelf import Piece
 
@@ -124,7 +125,7 @@ def say_next(sentence: str, undo: Undo | None = None, link: tuple[str, str] | No
 
 def toast(sentence: str, kind: str = "good", undo: Undo | None = None) -> dict[str, Any]:
     """The event that makes app.js show a toast."""
-    return {"toast": {"text": sentence[:500], "kind": kind, "undo": undo._asdict() if undo else None}}
+    return {"toast": {"text": visible.marked(sentence[:500]), "kind": kind, "undo": undo._asdict() if undo else None}}
 
 
 def refuse(sentence: str, status: int) -> Response:

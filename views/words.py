@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Flask
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import models
+from engine import visible
 from engine.wording import duration, plural, signal_name, span
 
 _ICON = '<svg class="icon" viewBox="0 0 16 16" aria-hidden="true"><use href="#i-{}"/></svg>'
@@ -17,7 +19,20 @@ def init_app(app: Flask) -> None:
     for word in (ago, ahead, clock, duration, elapsed, exit_words, plural, size, stamp):
         app.add_template_filter(word)
     app.add_template_global(icon)
+    app.add_template_filter(exact)
+    app.add_template_filter(visible.marked)
+    app.jinja_env.finalize = _shown
     app.context_processor(lambda: {"now": models.now_ms()})
+
+
+def _shown(value: Any) -> Any:
+    """What a template writes for a value: text with marks for the characters that nobody would see."""
+    return visible.marked(value) if type(value) is str else value
+
+
+def exact(text: str) -> Markup:
+    """The text as it is, for what a form sends back and a button copies."""
+    return escape(text)
 
 
 def icon(name: str) -> Markup:

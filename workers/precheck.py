@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from engine import batch, config, moments, queues, spec
+from engine import batch, config, moments, queues, spec, visible
 from engine.plan import Plan, plan
 from workers import syntax
 
@@ -72,7 +72,15 @@ class Finding(NamedTuple):
 def look(payload: dict[str, Any], now: int) -> list[Finding]:
     """What may go wrong with a job whose fields are right, the gravest first. Runs nothing of its command."""
     row = spec.parse(payload, now)
-    found = [*_id(payload), *_command(row), *_folder(row), *_timeout(row), *_due(payload, row, now), *_queue(row)]
+    found = [
+        *_id(payload),
+        *_command(row),
+        *_unseen(row),
+        *_folder(row),
+        *_timeout(row),
+        *_due(payload, row, now),
+        *_queue(row),
+    ]
     return sorted(found, key=lambda finding: not finding.grave)
 
 
@@ -131,6 +139,12 @@ def _missing_program(row: dict[str, Any]) -> str | None:
     if folder is None:
         return None  # relative to where the workers are, which is not known here
     return None if os.access(os.path.join(folder, name), os.X_OK) else name
+
+
+def _unseen(row: dict[str, Any]) -> Iterator[Finding]:
+    for field in ("command", "cwd", "env", "tags"):
+        if visible.has_unseen(row.get(field) or ""):
+            yield Finding(field, "This contains invisible characters, so that it may not be what it looks like.")
 
 
 def _folder(row: dict[str, Any]) -> Iterator[Finding]:

@@ -66,6 +66,17 @@ def on_terminal(queuectl: Command, *words: str) -> str:
     return said
 
 
+def at_terminal(queuectl: Command, *words: str, typed: str = "") -> tuple[int, str]:
+    """The exit status and all that a person sees who calls the command on a terminal and types this."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "queuectl.py", *words], stdin=child, stdout=child, stderr=child, env=queuectl.env
+    )
+    os.write(parent, typed.encode())
+    said = all_of(parent, child)
+    return process.wait(), said
+
+
 def all_of(parent: int, child: int) -> str:
     """All that is written to the terminal until its last writer has closed it."""
     os.close(child)
