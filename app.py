@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import startup  # noqa: F401 - first, for an old Python can load nothing else
+
+# isort: split
 import hashlib
 from typing import Any
 

@@ -6,17 +6,27 @@ day and must begin at once.
 
 from __future__ import annotations
 
-import os
+import _signal  # type: ignore[import-not-found] # built in: it is there before a Ctrl-C can come
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+import startup  # before all that an old Python cannot load
+
+if startup.is_program("queuectl"):
+    startup.begin()
+
+# isort: split
+import signal
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
-from io import TextIOWrapper
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import printing
+from cli import outcome, printing
 from cli.options import (
     FINAL,
     Group,
@@ -28,6 +38,8 @@ from cli.options import (
     job_id_argument,
     json_option,
 )
+from cli.outcome import Stopped
+from engine import interruption
 from engine.errors import InvalidInput, QueueError
 
 if TYPE_CHECKING:
@@ -35,72 +47,53 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 _PORTION, _LARGE_PORTION = 1000, 16_000  # jobs of a file that are stored at once
-_COMPLETE = "_QUEUECTL_COMPLETE"
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 refused, 2 bad usage or input, 130 interrupted."""
-    _open_output()
     try:
-        code = cli.main(argv, prog_name="queuectl", complete_var=_COMPLETE, standalone_mode=False)
-        sys.stdout.flush()
+        with _interruptible():
+            outcome.open_output()
+            code = cli.main(argv, prog_name="queuectl", complete_var=outcome.COMPLETE, standalone_mode=False)
+            sys.stdout.flush()
+        if interruption.is_waiting():
+            code = outcome.complain("Interrupted when that was done already.", 130)
+    except SystemExit:
+        raise
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
-    except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "queuectl"
-        code = _complain(f"{error.format_message()} See '{path} --help'.", error.exit_code)
-    except click.ClickException as error:
-        code = _complain(error.format_message(), error.exit_code)
-    except _Stopped as error:
-        code = _complain(*error.args)
-    except (QueueError, OSError, click.Abort, KeyboardInterrupt) as error:
-        code = _complain(*_ending(error))
-        if isinstance(error, OSError) and not error.filename:
-            _mute()
+    except BaseException as error:
+        code = outcome.complain(*outcome.ending(error))
+        outcome.close_output(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _open_output() -> None:
-    """Print what the terminal's encoding cannot show as "?"; with no standard output at all, print nowhere."""
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the program runs
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    if os.isatty(1) or os.isatty(2):
-        from cli import terminal
-
-        terminal.guard()
-
-
-def _mute() -> None:
-    """Send what is still to be written nowhere, else Python complains again at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-class _Stopped(Exception):
-    """A command that ended midway. Its arguments: the sentence to say, the exit status."""
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Inside, a Ctrl-C is a KeyboardInterrupt, or waits until what was changed is told. Not for those deaf to it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGALRM)
+    try:
+        for number in numbers:
+            signal.signal(number, lambda *_: interruption.interrupt())
+        sys.unraisablehook = _ask_again
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = sys.__unraisablehook__
 
 
-def _ending(error: BaseException) -> tuple[str, int]:
-    """The sentence and the exit status for what ended a command."""
-    match error:
-        case InvalidInput():
-            return str(error), 2
-        case QueueError():
-            return str(error), 1
-        case BrokenPipeError():  # `queuectl list | head`: nobody reads on, so there is nothing to say
-            return "", 1
-        case OSError():
-            return f"Cannot use {error.filename or 'the standard output'}: {error.strerror}.", 1
-    return "Interrupted.", 130
-
-
-def _complain(sentence: str, code: int) -> int:
-    """Say one sentence on standard error, none while the shell completes a word. Returns `code`."""
-    if sentence and _COMPLETE not in os.environ:
-        click.echo(sentence.replace("\n", " ") + printing.colours_end(sentence), err=True)
-    return code
+def _ask_again(lost: Any) -> None:
+    """Python drops what is raised while it tidies up, also a KeyboardInterrupt: raise it a moment later."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    else:
+        sys.__unraisablehook__(lost)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]}, epilog=example("enqueue 'echo hi'"))
@@ -256,14 +249,14 @@ def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:
             job_ids = enqueue_parsed(portion, origin)
             stored += len(portion)
             click.echo("\n".join(f"Enqueued {job_id}" for job_id in job_ids))
+            interruption.told()
     except (QueueError, OSError, KeyboardInterrupt) as error:
         if told:
             raise
-        sentence, code = _ending(error)
-        if isinstance(error, OSError):
-            _mute()
+        sentence, code = outcome.ending(error)
+        outcome.close_output(error)
         done = f"The first {stored:,} of {len(jobs):,} jobs are stored." if stored else "Nothing was stored."
-        raise _Stopped(f"{sentence} {done}".strip(), code) from None
+        raise Stopped(f"{sentence} {done}".strip(), code) from None
     if not told:
         click.echo(f"{stored} jobs enqueued.", err=True)
 
@@ -371,14 +364,14 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
         if not waiting:
             return _verdict(jobs)
         if give_up_at is not None and time.monotonic() >= give_up_at:
-            return _complain(f"Still not ended: {', '.join(waiting)}.", 124)
+            return outcome.complain(f"Still not ended: {', '.join(waiting)}.", 124)
         time.sleep(0.1)
 
 
 def _verdict(jobs: list[Any]) -> int:
     failed = [job for job in jobs if job.state != "completed"]
     for job in failed:
-        _complain(f"{job.id} is {job.state}{f': {job.last_error}' if job.last_error else ''}", 1)
+        outcome.complain(f"{job.id} is {job.state}{f': {job.last_error}' if job.last_error else ''}", 1)
     if len(jobs) == 1 and failed and failed[0].return_code and failed[0].return_code > 0:
         return failed[0].return_code
     return 1 if failed else 0
@@ -436,10 +429,27 @@ def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
         raise click.UsageError("Give the ids of the jobs, or --all.")
     connect()
     if every:
-        click.echo(f"{dlq.retry_all()} jobs are pending again.")
+        _retry_all()
     for job_id in job_ids:
         dlq.retry(job_id)
         click.echo(f"{job_id} is pending again.")
+        interruption.told()
+
+
+def _retry_all() -> None:
+    from engine import dlq
+
+    retried = 0
+
+    def note(number: int) -> None:
+        nonlocal retried
+        retried = number
+        interruption.told()
+
+    try:
+        click.echo(f"{dlq.retry_all(note)} jobs are pending again.")
+    except KeyboardInterrupt:
+        raise Stopped(f"Interrupted; {retried} jobs are pending again.", 130) from None
 
 
 # --- workers
@@ -470,8 +480,6 @@ def worker_start(count: int, foreground: bool) -> None:
 
 def _collect_signals() -> list[int]:
     """From here on TERM and INT end nothing: each is added to the list, for the loop to heed."""
-    import signal
-
     asked: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: asked.append(number))
@@ -573,6 +581,7 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
         return
     try:  # also while it is told: from there on the wish stands
         click.echo(f"{_ENDING[way]} {', '.join(ids)}")
+        interruption.told()
         if way == "drain":
             from cli import crew
 
@@ -580,7 +589,7 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
         for _ in _watch(ids) if wait else ():
             pass
     except KeyboardInterrupt:
-        raise _Stopped("No longer waiting; the workers still end. See 'queuectl worker list'.", 130) from None
+        raise Stopped("No longer waiting; the workers still end. See 'queuectl worker list'.", 130) from None
     if wait:
         click.echo("All stopped.")
 
@@ -625,7 +634,7 @@ def completion(shell: str) -> None:
 
     chosen = get_completion_class(shell)
     assert chosen is not None
-    click.echo(chosen(cli, {}, "queuectl", _COMPLETE).source())
+    click.echo(chosen(cli, {}, "queuectl", outcome.COMPLETE).source())
 
 
 if __name__ == "__main__":

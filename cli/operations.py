@@ -13,6 +13,8 @@ import click
 
 from cli import printing
 from cli.options import FINAL, STATES, connect, database, example, json_option
+from cli.outcome import Stopped
+from engine import interruption
 from engine.errors import InvalidInput
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -27,7 +29,11 @@ def doctor(fix: bool, as_json: bool | None) -> int:
     from workers import doctor as examiner
 
     done = examiner.mend(database()) if fix else []
-    found = examiner.examine(database())
+    try:
+        interruption.told()  # to look at all of a large database takes time
+        found = examiner.examine(database())
+    except KeyboardInterrupt:
+        raise Stopped(" ".join(["Interrupted.", *done]), 130) from None
     if printing.wants_json(as_json):
         printing.show_json({"done": done, "checks": [finding._asdict() for finding in found]})
     else:
@@ -95,10 +101,17 @@ def prune(state: str | None, older_than: str | None, dry_run: bool) -> None:
     connect()
     limits = retention.of(state, older_than)
     deleted = {limit.state: retention.count(limit) if dry_run else 0 for limit in limits}
-    for name, number in () if dry_run else retention.gently(retention.sweep(limits)):
-        deleted[name] += number
+    is_interrupted = False
+    try:
+        for name, number in () if dry_run else retention.gently(retention.sweep(limits)):
+            deleted[name] += number
+            interruption.told()
+    except KeyboardInterrupt:
+        is_interrupted = True
     for name, number in deleted.items():
         click.echo(f"{name}: {_jobs(number)} {'would be deleted' if dry_run else 'deleted'}.")
+    if is_interrupted:
+        raise Stopped("Interrupted; 'queuectl prune' goes on.", 130)
     if not deleted:
         click.echo("The settings keep all jobs for ever; name a --state and how old with --older-than.")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from engine import interruption
+
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 FINAL = ("completed", "dead", "cancelled")
 
@@ -109,7 +111,9 @@ def connect(ctx: click.Context | None = None) -> Any:
     """Open the database of this command. Raises Unavailable."""
     import models
 
-    return models.connect(database(ctx))
+    opened = models.connect(database(ctx))
+    interruption.told()  # a new database or schema is nothing to tell of
+    return opened
 
 
 def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -9,6 +9,8 @@ import click
 
 from cli import printing
 from cli.options import actor, complete_ids, connect, example, filter_options, job_id_argument, json_option
+from cli.outcome import Stopped
+from engine import interruption
 
 _ONE_OR_MANY = "Give the ids of the jobs, or --all with filters such as --state, --queue or --text."
 
@@ -45,10 +47,10 @@ def _run(pk: int) -> Any:
     from engine import operations
 
     try:
-        return operations.run(pk)
+        return operations.run(pk, interruption.told)
     except KeyboardInterrupt:
-        click.echo(f"Interrupted; a supervisor goes on with operation {pk}. See 'queuectl operations'.", err=True)
-        raise click.exceptions.Exit(130) from None
+        sentence = f"Interrupted; a supervisor goes on with operation {pk}. See 'queuectl operations'."
+        raise Stopped(sentence, 130) from None
 
 
 def _report(operation: Any, as_json: bool) -> None:

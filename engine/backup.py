@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import models
 from engine import files, jobs, opening, presence, space
-from engine.database import unavailable
+from engine.driver import unavailable
 from engine.errors import InvalidInput, Refused, Unavailable
 from models import Job, Meta, Supervisor, Worker, db
 
@@ -227,4 +227,4 @@ def _sentences(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise unavailable(str(error), path) from error
+        raise unavailable(error, path) from error

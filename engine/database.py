@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -15,11 +14,14 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import peewee
-from peewee import DatabaseError, IntegrityError, OperationalError, SqliteDatabase
+from peewee import DatabaseError, IntegrityError, SqliteDatabase
 
+from engine import interruption
 from engine.deadline import Deadline
+from engine.driver import ERRORS, unavailable
 from engine.errors import InvalidInput, Unavailable
 
+WRITES = (peewee.Insert, peewee.Update, peewee.Delete)
 _NAME = re.compile(r":([a-z_]+)")  # of a parameter
 AT_ONCE = 8  # rows of a statement that takes several: each worker compiles its own
 
@@ -131,7 +133,7 @@ class Sqlite(SqliteDatabase):
         """Run one statement. A worker runs a handful for every job, so what goes well goes straight to the driver."""
         try:
             return self.connection().execute(sql, params or ())
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (*ERRORS, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(super().execute_sql, sql, params, met=error)
 
     def execute_many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -139,7 +141,7 @@ class Sqlite(SqliteDatabase):
         numbered, in_order = _by_number(sql)
         try:
             return self.connection().executemany(numbered, map(in_order, rows)).rowcount
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (*ERRORS, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(None, met=error)
 
     def execute_together(
@@ -153,25 +155,32 @@ class Sqlite(SqliteDatabase):
                 parameters = many.parameters(shared, rows[first : first + AT_ONCE])
                 changed += self.connection().execute(many.sql, parameters).rowcount
             return changed
-        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+        except (*ERRORS, UnicodeEncodeError, OverflowError) as error:
             return self.patiently(None, met=error)
 
     def begin(self, lock_type: str | None = None) -> None:
         try:
             self.connection().execute(f"BEGIN {lock_type or self._lock_type}")  # type: ignore[attr-defined]
-        except sqlite3.Error as error:
+        except ERRORS as error:
             if self._is_hurried:
-                raise unavailable(str(error), self.database) from error
+                raise unavailable(error, self.database) from error
             self.patiently(super().begin, lock_type, met=error)
 
     def snapshot(self) -> Any:
         """A transaction whose every question is answered as of one instant; it keeps nobody from writing."""
         return self.transaction("DEFERRED")
 
+    def execute(self, query: Any, **options: Any) -> Any:
+        """Run a query of Peewee's; one that writes outside a transaction is one by itself."""
+        if isinstance(query, WRITES) and not self.in_transaction():
+            interruption.change_begins()
+        return super().execute(query, **options)
+
     def commit(self) -> None:
+        interruption.change_begins()
         try:
             self.connection().execute("COMMIT")
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self.patiently(super().commit, met=error)
 
     def rollback(self) -> None:
@@ -207,16 +216,16 @@ class Sqlite(SqliteDatabase):
                     raise InvalidInput(
                         "A number that was given is too large; give one of at most 18 digits."
                     ) from error
-                except DatabaseError as error:
+                except (DatabaseError, UnicodeDecodeError) as error:
                     sentence = str(error)
                     if act is None or ("locked" not in sentence and "busy" not in sentence):
-                        raise unavailable(sentence, self.database) from error
+                        raise unavailable(error, self.database) from error
                     now = time.monotonic()
                     if give_up_at is None:
                         give_up_at = now + self.patience_s
                     is_queued = is_queued or queue.enter_context(self.queued())
                     if now > give_up_at:
-                        raise unavailable(sentence, self.database) from error
+                        raise unavailable(error, self.database) from error
                 # Random steps of about a millisecond: SQLite's own back-off sleeps up to 100 ms.
                 time.sleep(0.0002 + time.perf_counter_ns() % 1000 / 1_000_000)
 
@@ -276,24 +285,3 @@ def _lock(fd: int, kind: int) -> bool:
     except OSError:
         return False
     return True
-
-
-_TROUBLE = (
-    ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
-    ("is full", "The disk that holds {path} is full; free some space and try again."),
-    ("readonly", "The database {path} is read-only for this user; correct the permissions of the file and its folder."),
-    ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
-    ("interrupted", "This takes more processor time than a page may have; narrow the filter, or ask in a shell."),
-    ("malformed", "The database {path} is damaged; stop the workers and restore a backup."),
-    ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),
-    ("unable to open", "Cannot open the database {path}; check that its folder exists and may be written to."),
-    ("no such table", "The database {path} was deleted or replaced; restart QueueCTL to use the new one."),
-)
-
-
-def unavailable(sentence: str, path: str) -> Exception:
-    """The error that says for people what SQLite's `sentence` means; OperationalError when no one can help it."""
-    for word, says in _TROUBLE:
-        if word in sentence:
-            return Unavailable(says.format(path=path))
-    return OperationalError(sentence)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from engine import jobs
 
 
@@ -10,6 +13,9 @@ def retry(job_id: str) -> None:
     jobs.retry(job_id, ("dead",))
 
 
-def retry_all() -> int:
-    """Put every job that is dead now back to pending, in small batches; how many it were."""
-    return jobs.retry_dead()
+def retry_all(after_batch: Callable[[int], Any] = lambda retried: None) -> int:
+    """Put every job that is dead now back to pending, in small batches. Returns their number.
+
+    after_batch: called with the number until then.
+    """
+    return jobs.retry_dead(after_batch)

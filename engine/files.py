@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from engine import interruption
 from engine.errors import Refused
 
 
@@ -27,6 +28,7 @@ def new_file(path: str) -> Iterator[str]:
         yield part
         sync(part)
         _refuse_taken(path)
+        interruption.change_begins()
         os.rename(part, path)
         sync(os.path.dirname(os.path.abspath(path)))
     except BaseException as error:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from peewee import DatabaseError
-
 import models
 from engine import space
 from engine.errors import QueueError
@@ -73,13 +71,12 @@ def of_database() -> list[Finding]:
 
 
 def looked_at(check: str, look: Callable[[], Finding]) -> Finding:
-    """The finding, or the reason there is none as a problem."""
+    """The finding, or the reason there is none as a problem: what a damaged row holds may break any check."""
     try:
         return look()
-    except (QueueError, DatabaseError, OSError) as error:
-        return Finding(
-            check, PROBLEM, str(error), "Look at the other findings first; stop the workers and run it again."
-        )
+    except Exception as error:
+        says = str(error) if isinstance(error, QueueError | OSError) else f"it cannot be looked at ({error!r})"
+        return Finding(check, PROBLEM, says, "Look at the other findings first; stop the workers and run it again.")
 
 
 # --- the place

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine import folding, presence
 from engine.database import Sqlite
+from engine.driver import Connection
 from engine.errors import Unavailable
 
 
@@ -50,6 +51,7 @@ def sqlite(path: str, *, durable: bool) -> Sqlite:
         path,
         lock_type="IMMEDIATE",
         timeout=0,
+        factory=Connection,
         pragmas={
             "foreign_keys": 1,
             "synchronous": "FULL" if durable else "NORMAL",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from peewee import fn
@@ -102,10 +102,10 @@ def step(pk: int) -> Operation:
     return find(pk)
 
 
-def run(pk: int) -> Operation:
+def run(pk: int, after_batch: Callable[[], Any] = lambda: None) -> Operation:
     """Do batch after batch until it has ended; the operation as it is then. Raises NotFound."""
     while (operation := step(pk)).state == "running":
-        pass
+        after_batch()
     return operation
 
 

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from engine import interruption
 from engine.errors import Unavailable
 from models import db
 
@@ -58,6 +59,7 @@ def give_back() -> Change:
                 db.execute_sql(
                     "PRAGMA incremental_vacuum(1)"
                 )  # Python's driver does one page a call, whatever is asked
+        interruption.told()  # a job is as it was
         if _pragma("freelist_count") >= left:
             break  # not made with incremental vacuum; only a whole rewrite helps
         time.sleep(_PAUSE_S)

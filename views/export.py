@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import chain, islice
 
 from flask import Blueprint, Response, abort, request, stream_with_context
 from werkzeug.exceptions import TooManyRequests
@@ -26,8 +27,9 @@ def index() -> Response:
     if form not in _TYPES:
         abort(422, f"There is no form {form[:32]!r}; there are {' and '.join(_TYPES)}.")
     chosen = filters.checked(listing.filters())  # what is refused is refused before the first line
+    found = queries.every(chosen.pop("state", None), **chosen)
+    jobs = chain(list(islice(found, 1)), found)  # a database that cannot be read is said before the answer begins
     place = _place()
-    jobs = queries.every(chosen.pop("state", None), **chosen)
     lines = sheet.lines(jobs) if form == "csv" else (json.dumps(job, ensure_ascii=False) + "\n" for job in jobs)
     text = (line.encode(errors="replace") for line in lines)
     answer = Response(stream_with_context(text), content_type=f"{_TYPES[form]}; charset=utf-8")

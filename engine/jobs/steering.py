@@ -5,7 +5,7 @@ Each is one guarded statement about any jobs (`…_where`), used for one job her
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from peewee import fn
@@ -88,8 +88,11 @@ def read_priority(value: Any) -> int:
         raise InvalidInput(f"priority: {error}", "priority") from None
 
 
-def retry_dead() -> int:
-    """Put the jobs that are dead now back to pending, in batches, so that no worker waits long; how many it were."""
+def retry_dead(after_batch: Callable[[int], Any] = lambda retried: None) -> int:
+    """Put the jobs that are dead now back to pending, in batches, so that no worker waits long. Returns their number.
+
+    after_batch: called with the number until then.
+    """
     newest = Job.select(Job.pk).where(Job.state == "dead").order_by(Job.pk.desc()).limit(1).scalar() or 0
     retried = 0
     for where in _dead_batches(newest):
@@ -97,6 +100,7 @@ def retry_dead() -> int:
         with db.transaction():
             retried += retry_where(where, ("dead",))
             wakeup.nudge()
+        after_batch(retried)
     return retried
 
 
