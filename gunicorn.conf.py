@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import startup  # first, for an old Python can load nothing else
+
+# isort: split
 import os
 from typing import Any, NoReturn
 
@@ -9,7 +12,7 @@ from gunicorn.glogging import Logger
 
 from server import addresses
 
-PORT = int(os.environ.get("PORT", "8000"))
+PORT = startup.port()
 
 bind = f"127.0.0.1:{PORT}"  # loopback only, however it is set; a proxy with TLS stands in front of anything else
 umask = 0o177  # a Unix socket is its owner's alone

@@ -275,8 +275,8 @@ def run_folder(path: str | None = None) -> str:
 
 
 def path_of(url: str | None = None) -> str:
-    """The file that `url` names; default: env QUEUECTL_DB, else queue.db beside the code. Raises Unavailable."""
-    return opening.path_of(url or os.environ.get("QUEUECTL_DB") or os.path.join(ROOT, "queue.db"))
+    """The file that `url` names; default: env QUEUECTL_DB, else queue.db beside the code. Raises QueueError."""
+    return opening.path_of(os.environ.get("QUEUECTL_DB", os.path.join(ROOT, "queue.db")) if url is None else url)
 
 
 def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:

@@ -35,12 +35,13 @@ from cli.options import (
     connect,
     example,
     filter_options,
+    find_again,
     job_id_argument,
     json_option,
 )
 from cli.outcome import Stopped
 from engine import interruption
-from engine.errors import InvalidInput, QueueError
+from engine.errors import InvalidInput, NotFound, QueueError
 
 if TYPE_CHECKING:
     from engine.batch import Entry
@@ -300,6 +301,7 @@ def list_(view: str | None, limit: int | None, as_csv: bool, as_json: bool | Non
     from engine import queries
 
     connect()
+    limit = limit and min(limit, sys.maxsize - 1)
     chosen = _of_view(view) | {name: value for name, value in filters.items() if value}
     if as_csv:
         printing.show_csv(islice(queries.every(**chosen), limit))
@@ -358,8 +360,10 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
 
     connect()
     give_up_at = None if timeout is None else time.monotonic() + timeout
+    find = queries.find
     while True:
-        jobs = [queries.find(job_id) for job_id in job_ids]
+        jobs = [find(job_id) for job_id in job_ids]
+        find = find_again
         waiting = [job.id for job in jobs if job.state not in FINAL]
         if not waiting:
             return _verdict(jobs)
@@ -489,7 +493,6 @@ def _collect_signals() -> list[int]:
 def _stay_with(ids: list[str], asked: list[int]) -> None:
     """Tell what becomes of these workers until all have ended; the first signal drains them, the next stop them."""
     import workers
-    from engine.errors import NotFound
 
     heeded = 0
     for left in _watch(ids):

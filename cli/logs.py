@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli import printing
-from cli.options import FINAL, connect, example, job_id_argument
+from cli.options import FINAL, connect, example, find_again, job_id_argument
 
 
 @click.command(epilog=example("logs job1 --follow"))
@@ -43,7 +43,7 @@ def _follow(job_id: str, run: int | None, printers: dict[str, Any]) -> None:
     at = run or max(queries.find(job_id).run, 1)
     tails = {name: _Tail() for name in printers}
     while True:
-        job = queries.find(job_id)
+        job = find_again(job_id)
         attempt = queries.attempt(job, at) if job.run >= at else None
         ended = attempt is not None and attempt.finished_at is not None
         for name, tail in tails.items():

@@ -116,6 +116,17 @@ def connect(ctx: click.Context | None = None) -> Any:
     return opened
 
 
+def find_again(job_id: str) -> Any:
+    """A job that was there a moment ago. Raises NotFound with what became of it."""
+    from engine import queries
+    from engine.errors import NotFound
+
+    try:
+        return queries.find(job_id)
+    except NotFound:
+        raise NotFound(f"Job {job_id} was deleted meanwhile.") from None
+
+
 def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The ids that begin like this, the newest jobs first."""
     from models import Job

@@ -63,7 +63,10 @@ def queue_pause(name: str) -> None:
     from engine import queues as standing
 
     connect()
-    _tell(standing.pause(name, actor=actor()))
+    paused = standing.pause(name, actor=actor())
+    _tell(paused)
+    if not any(paused.counts.values()):
+        click.echo(f"No job is in a queue {name}; 'queuectl queues' shows the names.", err=True)
 
 
 @queue.command("resume", epilog=example("queue resume mail"))

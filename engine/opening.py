@@ -11,15 +11,17 @@ from typing import Any
 from engine import folding, presence
 from engine.database import Sqlite
 from engine.driver import Connection
-from engine.errors import Unavailable
+from engine.errors import InvalidInput, Unavailable
 
 
 def path_of(url: str) -> str:
-    """The file that `url` names. Raises Unavailable when it cannot be one."""
+    """The file that `url` names. Raises Unavailable when it cannot be one, InvalidInput when it is empty."""
     if url.startswith(("postgresql://", "postgres://")):
         raise Unavailable("This version of QueueCTL keeps its jobs in SQLite; give --db or QUEUECTL_DB a file's path.")
     if "\0" in url:
         raise Unavailable("No file's path holds a NUL byte; correct --db or QUEUECTL_DB.")
+    if not url.removeprefix("sqlite:///").strip():
+        raise InvalidInput("The name of the database is empty; correct --db or QUEUECTL_DB, or leave it out.", "db")
     path = os.path.realpath(url.removeprefix("sqlite:///"))
     if os.path.isdir(path):
         raise Unavailable(f"{path} is a folder; name a file in it, for example {os.path.join(path, 'queue.db')}.")

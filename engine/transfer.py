@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -53,7 +54,7 @@ def load(file: BinaryIO, skip_existing: bool = False, tell: Callable[[str], Any]
     Raises InvalidInput, Refused.
     """
     if not file.seekable():
-        with tempfile.TemporaryFile() as kept:
+        with tempfile.TemporaryFile(dir=os.environ.get("TMPDIR") or os.path.dirname(db.database)) as kept:
             shutil.copyfileobj(file, kept)
             kept.seek(0)
             return load(kept, skip_existing, tell)

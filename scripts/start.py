@@ -23,6 +23,10 @@ import honcho.manager
 import honcho.printer
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import startup  # noqa: E402 - the path comes first
+
 NO_LIMIT_S = 10 * 365 * 24 * 3600
 
 FINISHING = "Finishing the jobs that run. Press Ctrl-C again to stop them now.\n"
@@ -90,7 +94,10 @@ class LastingPrinter(honcho.printer.Printer):
 
 def main() -> None:
     os.chdir(ROOT)
-    os.environ.setdefault("PORT", "8000")
+    os.environ["PORT"] = str(startup.port())
+    workers = os.environ.get("WORKERS", "").strip() or "2"
+    if not (workers.isascii() and workers.isdigit() and len(workers) <= 4):
+        sys.exit(f"WORKERS is {workers[:32]!r}; give a number of workers, for example 2.")
     os.environ["PYTHONUNBUFFERED"] = "1"
     honcho.manager.KILL_WAIT = NO_LIMIT_S
     honcho.command.Manager = PatientManager

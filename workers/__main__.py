@@ -6,11 +6,18 @@ jobs given back.
 
 from __future__ import annotations
 
+import startup
+
+if __name__ == "__main__":
+    startup.begin()
+
+# isort: split
 import argparse
 import os
 import signal
 import sys
 import time
+from typing import NoReturn
 
 import models
 from engine.errors import InvalidInput, QueueError
@@ -24,11 +31,18 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         options.db = models.connect(options.db, durable=False).database  # before the folder: it may be a relative path
-        os.chdir(options.folder)
+        os.chdir(options.folder or os.getcwd())
         while _supervise(options):
             log.say("supervisor", "beginning again with what is there now")
+    except InvalidInput as error:
+        print(error, file=sys.stderr)
+        return 2
     except QueueError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        name = error.filename or "the folder it was started in"
+        print(f"The workers cannot use {name}: {error.strerror}.", file=sys.stderr)
         return 1
     return 0
 
@@ -46,11 +60,23 @@ def _supervise(options: argparse.Namespace) -> bool:
     return was_taken_away and (not options.detached or os.path.exists(options.db))
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence, without the lines about usage."""
+        self.exit(2, f"{self.prog}: {message}; see --help.\n")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a number of workers, 0 to {control.MOST}")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=0, help="keep at least this many workers")
+    parser = _Parser(prog="python -m workers", description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=_count, default=0, help="keep at least this many workers")
     parser.add_argument("--db", help="the database (default: env QUEUECTL_DB, else queue.db beside the code)")
-    parser.add_argument("--folder", default=os.getcwd(), help="where jobs run (default: here)")
+    parser.add_argument("--folder", help="where jobs run (default: here)")
     parser.add_argument("--detached", action="store_true", help="leave when no worker is wanted")
     return parser
 

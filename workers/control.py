@@ -175,7 +175,7 @@ def _launch() -> None:
     """Start `python -m workers --detached` on its own: own session, no inherited descriptors, output to the log."""
     import subprocess  # only whoever finds no supervisor pays for these
 
-    env = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    env = {name: value for name, value in os.environ.items() if name and not name.startswith(_NOT_INHERITED)}
     with open(log_path(), "ab") as log:
         if log.tell() > _LOG_LIMIT:
             log.truncate(0)

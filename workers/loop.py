@@ -276,8 +276,11 @@ def _tidy() -> None:
 
 
 def _inherited_env() -> dict[bytes, bytes | str]:
-    """The environment of a job before its own: the supervisor's, less what tells one run from another."""
-    return {name: value for name, value in os.environb.items() if not name.startswith(b"QUEUECTL_")}
+    """The environment of a job before its own: the supervisor's, less what tells one run from another.
+
+    An entry without a name, which a process may inherit, is none that it could hand on.
+    """
+    return {name: value for name, value in os.environb.items() if name and not name.startswith(b"QUEUECTL_")}
 
 
 def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
