@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import models
-from engine import files, jobs, opening, presence, space
+from engine import files, interruption, jobs, opening, presence, space
 from engine.driver import unavailable
 from engine.errors import InvalidInput, Refused, Unavailable
 from models import Job, Meta, Supervisor, Worker, db
@@ -66,6 +66,7 @@ def restore(source: str, path: str) -> Restored:
         wanted = space.size(path) + 3 * space.size(source) + space.MARGIN
         space.need(os.path.dirname(path), wanted, "The restore")
         with _staged(copy, path) as (staged, given_back), _sentences(path):
+            interruption.change_begins()
             kept = _put_in_place(staged, path)
     models.connect(path)
     return Restored(kept, given_back)
