@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from typing import Any
 
 from flask import Flask, current_app, render_template, request
@@ -11,8 +10,6 @@ from flask_wtf.csrf import CSRFError
 from peewee import DatabaseError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
-import models
-from engine.database import unavailable
 from engine.errors import QueueError
 from views import answers
 
@@ -41,7 +38,6 @@ SENTENCES = {
 def init_app(app: Flask) -> None:
     app.register_error_handler(QueueError, _refused)
     app.register_error_handler(DatabaseError, _database_broke)
-    app.register_error_handler(sqlite3.Error, _rows_broke)
     app.register_error_handler(CSRFError, _form_is_stale)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(500, _broke)
@@ -70,12 +66,6 @@ def _http_error(error: HTTPException) -> Any:
 def _database_broke(error: DatabaseError) -> Any:
     current_app.logger.error("The database refused: %s", error)
     return _say(503, "The database gave an error; the log says more. Try again in a moment.")
-
-
-def _rows_broke(error: sqlite3.Error) -> Any:
-    """Peewee reads rows without turning SQLite's errors into its own."""
-    meant = unavailable(str(error), models.db.database)
-    return _refused(meant) if isinstance(meant, QueueError) else _database_broke(DatabaseError(str(error)))
 
 
 def _broke(error: Exception) -> Any:
