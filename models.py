@@ -24,7 +24,7 @@ from engine import opening
 from engine.database import Sqlite
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
-SCHEMA_VERSION = 6  # the number of the newest file in migrations/; a test compares them
+SCHEMA_VERSION = 7  # the number of the newest file in migrations/; a test compares them
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 STORED_STATES = (*STATES, "deleted")  # deleted: in the trash, hidden from everybody who does not ask for it
@@ -123,6 +123,7 @@ class Worker(Table):
     reason = TextField(null=True)  # why it ended, in words
     heir_of = BigIntegerField(null=True)  # the worker that died and whose place it takes
     life = TextField(null=True, default=lambda: os.urandom(8).hex())  # its random name: numbers can be given again
+    survivors = TextField(null=True)  # JSON: processes of its runs that cannot be ended (engine/survivors.py)
     rss_kb = BigIntegerField(null=True)  # what the supervisor measured last, of the worker itself
     cpu_ms = BigIntegerField(null=True)
     job_rss_kb = BigIntegerField(null=True)  # and of the processes of its job
@@ -295,5 +296,4 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
 
 def disconnect() -> None:
     """Close this process's connection, as before a fork; it opens again by itself. The schema is still kept for it."""
-    if not db.is_closed():
-        db.close()
+    db.close()

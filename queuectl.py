@@ -575,6 +575,8 @@ _ENDING = {"drain": "Draining", "stop": "Stopping", "force_stop": "Killing"}
 
 def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
     import workers
+    from engine import survivors
+    from engine.errors import Refused
 
     connect()
     orders = {"drain": workers.drain, "stop": workers.stop, "force_stop": workers.force_stop}
@@ -589,8 +591,9 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
             from cli import crew
 
             crew.tell_outlook(ids)
-        for _ in _watch(ids) if wait else ():
-            pass
+        for left in _watch(ids) if wait else ():
+            if left and len(stuck := survivors.keeping(left)) == len(left):
+                raise Refused(f"No longer waiting for {', '.join(left)}. {' '.join(stuck)}")
     except KeyboardInterrupt:
         raise Stopped("No longer waiting; the workers still end. See 'queuectl worker list'.", 130) from None
     if wait:

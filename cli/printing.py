@@ -132,7 +132,8 @@ def show_job(job: dict[str, Any]) -> None:
     shown = job | {"attempts": _attempts(job), "duration_ms": duration(job["duration_ms"])}
     show_table(("field", "value"), [(name, _shown(value)) for name, value in shown.items() if name not in hidden])
     if job["why"]:
-        click.echo(f"Why isn't it running? {' '.join(job['why'])}")
+        question = "Why doesn't it end?" if job["state"] == "processing" else "Why isn't it running?"
+        click.echo(f"{question} {' '.join(job['why'])}")
     if job["runs"]:
         columns = ("run", "outcome", "worker", "started_at", "duration", "return_code", "meaning", "error")
         runs = [run | {"duration": duration(run["duration_ms"])} for run in job["runs"]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import fn
 
-from engine import dialect, filters, search
+from engine import dialect, filters, search, survivors
 from engine.errors import NotFound
 from engine.output import EMPTY, Output
 from engine.search import Page
@@ -216,7 +216,7 @@ def worker_as_json(worker: Worker, job: Job | None = None, supervisor: Superviso
         "started_at": iso(worker.started_at),
         "last_seen_at": iso(seen),
         "stopped_at": iso(worker.stopped_at),
-        "reason": worker.reason,
+        "reason": worker.reason or survivors.note(worker),
         "heir_of": f"w{worker.heir_of}" if worker.heir_of else None,
         "rss_kb": worker.rss_kb,
         "cpu_ms": worker.cpu_ms,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 import models
-from engine import dialect, queries
+from engine import dialect, queries, survivors
 from engine.wording import plural, span
 from models import Counter, Job, Queue, Supervisor, Worker, db
 
@@ -17,9 +17,9 @@ _LEAST_MS = 5  # starting a command takes this long, however short it is
 
 
 class Reason(NamedTuple):
-    """One thing that keeps the job waiting.
+    """One thing that keeps the job waiting, or running: a process that cannot be ended.
 
-    cause: backoff, time, paused, limit, silent, no worker, leaving, busy or turn.
+    cause: backoff, time, paused, limit, silent, no worker, leaving, busy, turn or stuck.
     text: the sentence, up to `at` when there is one. at: until when, or since when for what lies in the past.
     remedy: run now, resume, raise, start or look; None when nothing is amiss.
     """
@@ -44,7 +44,9 @@ class Crowd(NamedTuple):
 
 
 def reasons(job: Job) -> list[Reason]:
-    """What keeps this job waiting, the first to pass first; empty when it is not waiting."""
+    """What keeps this job waiting, the first to pass first; or what keeps it running against its timeout or cancel."""
+    if says := survivors.note_of_job(job):
+        return [Reason("stuck", says[:1].upper() + says[1:])]
     if job.state not in ("pending", "failed"):
         return []
     now = models.now_ms()

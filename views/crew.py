@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import workers
-from engine import forecast, queries, roster
+from engine import forecast, queries, roster, survivors
 from engine.forecast import Forecast
 from engine.roster import Crew
 from models import Supervisor, Worker
@@ -94,6 +94,7 @@ def _worker(worker: Worker, run: Forecast | None, is_silent: bool, now: int) -> 
         "pid": worker.pid,
         "status": status,
         "wish": worker.desired,
+        "note": survivors.note(worker),
         "started_at": worker.started_at,
         "early_deaths": worker.early_deaths,
         "start_at": worker.start_after if worker.started_at is None and worker.start_after > now else None,

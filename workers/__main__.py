@@ -32,8 +32,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options.db = models.connect(options.db, durable=False).database  # before the folder: it may be a relative path
         os.chdir(options.folder or os.getcwd())
+        if options.detached:
+            log.keep_in(control.log_path())
         while _supervise(options):
             log.say("supervisor", "beginning again with what is there now")
+        log.flush()
     except InvalidInput as error:
         print(error, file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ import models
 from engine import config
 from engine.errors import Unavailable
 from models import Worker, db
-from workers import hand, journal, locks, log, loop, tree
+from workers import hand, journal, locks, log, loop, process, tree
 from workers.hand import Hand
 from workers.loop import Loop
 
@@ -44,6 +44,30 @@ class Child:
         self.mood = "starting"  # starting, idle, waking, busy
         self.told: str | None = None  # drain, stop
         self.status: int | None = None  # how it ended, as wait(2) says it
+        self.is_open = True  # the channel: it may say something still
+        self.is_stuck = False  # dead, and a process of its job cannot be ended
+
+    def hear(self) -> Iterator[str]:
+        """What it has said since."""
+        try:
+            while message := self.channel.recv(64):
+                yield message.decode()
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            pass
+        self.is_open = False  # dead: its end would stay readable
+
+    def has_ended(self) -> bool:
+        """Whether it is dead; `status` says how then. A debugger can keep the dead from being reaped."""
+        if self.status is None and not self.is_open and not process.is_alive(self.pid):
+            self.status = process.wait_status(self.pid)
+        return self.status is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it lives and waits for work."""
+        return self.mood == "idle" and self.is_open and self.status is None
 
     def tell(self, message: str) -> None:
         with suppress(OSError):  # it has just died; the next round reaps it
@@ -202,6 +226,7 @@ def _work(one: Unborn) -> NoReturn:
     try:
         _open(one.told.is_full)
         one.loop.run()
+        log.flush()
         models.disconnect()
         os._exit(0)
     except BaseException:

@@ -46,7 +46,7 @@ class Chores:
     def __init__(self, supervisor_pk: int, children: Collection[Child]):
         self.pk = supervisor_pk
         self.chores = (
-            _Chore(self._beat, BEAT_S),
+            _Chore(self.beat, BEAT_S),
             _Chore(self._checkpoint, CHECKPOINT_S),
             _Chore(Gauge(children).step, FAILED_S),
             _Chore(Adoption().step, FAILED_S),
@@ -78,7 +78,8 @@ class Chores:
         self.clock = now, elapsed_at
         return fell
 
-    def _beat(self) -> float:
+    def beat(self) -> float:
+        """Say that the supervisor lives; in how many seconds again."""
         beat = {"beat_at": models.now_ms(), "beat_seq": Supervisor.beat_seq + 1}
         Supervisor.update(**beat).where(Supervisor.pk == self.pk).execute()
         return BEAT_S

@@ -1,6 +1,7 @@
 """Run one shell command: own session, bounded output, timeout, TERM then KILL. Knows no database.
 
-When `run` returns, no process that the command started is alive (except what it handed to another daemon).
+When `run` returns, no process that the command started is alive, except what it handed to another daemon and what
+the kernel does not let us end: a process of another user, one that waits for a disk. It never waits without limit.
 """
 
 from __future__ import annotations
@@ -12,23 +13,23 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from engine.jobs import Ending
 from engine.output import EMPTY, Output
-from workers import shell, tree
+from workers import shell, tree, wording
+from workers.leftovers import CannotEnd, Leftovers
 from workers.shell import Shell
 from workers.stream import Stream
 
 SHOW_EVERY_S = 1.0  # how often what a running command printed is shown
 LINGER_S = 0.02  # a command that runs longer than this keeps others waiting
 _LINGER_MS = int(LINGER_S * 1000)
+STUCK_S = 2.0  # after SIGKILL until a command that lives still counts as one that cannot be ended
 LATE_OUTPUT_S = 1.0  # how long processes that outlive the shell may still print
 
 new = tuple.__new__  # of a tuple with names, without the function that makes it
-_WORDS = {126: "found, but not executable", 127: "command not found"}
 
 
 class Order(NamedTuple):
@@ -55,12 +56,15 @@ def run(
     hear: Callable[[], str | None],
     show: Callable[[Output, Output], None],
     linger: Callable[[], None] = lambda: None,
+    stuck: Callable[[int, str | None], bool] = lambda pid, word: False,
 ) -> Outcome:
-    """Run the command to its end and say how it ended.
+    """Run the command to its end and say how it ended. Raises CannotEnd.
 
     ears: descriptors to listen on; when one is readable `hear()` is called, and a word it returns stops the
     command, becoming the outcome. show: called about once a second while the command prints. linger: called about
-    once a second from LINGER_S on, as long as the command runs.
+    once a second from LINGER_S on, as long as the command runs. stuck: called every few seconds while the process `pid`
+    of the command cannot be ended, with the word that was to end it, and once for each that it leaves when it ends by
+    itself ("left"). When True is returned for one that was to be ended, nothing is waited for any more.
     """
     started = time.monotonic()
     try:
@@ -71,9 +75,13 @@ def run(
         status, usage, is_over = _ended_soon(its_shell, order.timeout_s, ears)
         if is_over:
             return _outcome(order, started, None, status, usage)
-        running = _Running(its_shell, order, started, status, usage)
+        running = _Running(its_shell, order, started, status, usage, stuck)
         running.watch(ears, hear, show, linger)
-        return _outcome(order, started, running.word, running.status, running.usage, running.streams)
+        outcome = _outcome(order, started, running.word, running.status, running.usage, running.streams)
+        if not running.left.pids:
+            return outcome
+        says = wording.with_left(outcome.ending.error, running.left.pids)
+        return outcome._replace(ending=outcome.ending._replace(error=says))
     finally:
         shell.close(its_shell)
 
@@ -109,7 +117,7 @@ def _outcome(
     if word is None:
         word = "failed" if code else "success"
     stdout, stderr = (stream.output() for stream in streams) if streams else (EMPTY, EMPTY)
-    error = None if word == "success" else _error(order, word, code, stderr)
+    error = None if word == "success" else wording.of_failure(order.timeout_s, word, code, stderr)
     user_ms, system_ms, max_rss_kb = int(usage[0] * 1000), int(usage[1] * 1000), usage[2]
     ending = new(Ending, (code, error, took_ms, user_ms, system_ms, max_rss_kb, stdout, stderr))
     return new(Outcome, (word, ending))
@@ -118,11 +126,23 @@ def _outcome(
 class _Running:
     """A command that takes its time, prints, leaves processes or is told to stop: from a moment after its start to its end."""
 
-    def __init__(self, its_shell: Shell, order: Order, started: float, status: int, usage: Any):
+    def __init__(
+        self,
+        its_shell: Shell,
+        order: Order,
+        started: float,
+        status: int,
+        usage: Any,
+        stuck: Callable[[int, str | None], bool],
+    ):
         self.pid, out, err, self.ends, self.exit_fd = its_shell
         self.order = order
         self.started = started
         self.word: str | None = None  # why it is being stopped
+        self.asked: str | None = None  # by what it was to be stopped last
+        self.stuck = stuck
+        self.stuck_at = math.inf
+        self.left = Leftovers(stuck)
         self.ended = usage is not None
         self.status = status
         self.usage = usage
@@ -155,15 +175,22 @@ class _Running:
                     may_have_ended = True
                 else:
                     self._obey(hear())
-            if may_have_ended:
-                self._has_ended()
+            if may_have_ended and not self._has_ended() and self.exit_fd is not None:
+                self.exit_fd = None  # it has ended, but a debugger keeps it; the descriptor would stay readable
+                self.stuck_at = time.monotonic()
+                poll = _listening((*ears, stdout.fd, stderr.fd))
         shell.let_go(self.ends)
         self._let_it_finish_printing()
         self._end_leftovers()
+        while self.left.pids and self.asked:  # it was to end and has not: to run it again would be twice at once
+            linger()
+            self.asked = self.left.wait(ears, hear, self.asked)
         if self._is_open():
             self._read_all(time.monotonic() + LATE_OUTPUT_S)
 
     def _has_ended(self) -> bool:
+        if self.ended:
+            return True
         pid, status, usage = os.wait4(self.pid, os.WNOHANG)
         if pid:
             self.status, self.usage, self.ended = status, usage, True
@@ -173,7 +200,7 @@ class _Running:
         """Do what is due by the clock; how long nothing else will be."""
         while True:
             now = time.monotonic()
-            until = min(self.timeout_at, self.kill_at, self.show_at, self.linger_at)
+            until = min(self.timeout_at, self.kill_at, self.stuck_at, self.show_at, self.linger_at)
             if until > now:
                 break
             self._keep_time(now, show, linger)
@@ -188,6 +215,11 @@ class _Running:
         if now >= self.kill_at:
             self.kill_at = math.inf
             self._signal(signal.SIGKILL)
+            self.stuck_at = min(self.stuck_at, now + STUCK_S)
+        if now >= self.stuck_at and not self._has_ended():
+            self.stuck_at = now + STUCK_S
+            if self.stuck(self.pid, self.asked):
+                raise CannotEnd
         if now >= self.linger_at:
             self.linger_at = now + SHOW_EVERY_S
             linger()
@@ -206,15 +238,23 @@ class _Running:
         """Begin to stop the command; the first word is the outcome, a second one only hurries."""
         if word is None:
             return
+        self.asked = word
         if self.word is None:
             self.word = word
-            self._signal(signal.SIGTERM)
+            if not self._signal(signal.SIGTERM):
+                self.stuck_at = time.monotonic()
             self._signal(signal.SIGCONT)  # a stopped process cannot act on TERM
         self.kill_at = min(self.kill_at, time.monotonic() + self.order.grace_s)
 
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
+    def _signal(self, number: int) -> bool:
+        """Send it to the command's process group. False when all of that is another user's."""
+        try:
             os.killpg(self.pid, number)  # its own child, not yet reaped: the number is still its own
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            return False
+        return True
 
     def _let_it_finish_printing(self) -> None:
         """Read to the end of both streams; when something still holds them open, for a moment more."""
@@ -237,28 +277,8 @@ class _Running:
     def _end_leftovers(self) -> None:
         if tree.is_childless():
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        tree.end_children()
-
-
-def _error(order: Order, word: str, code: int, stderr: Output) -> str:
-    if word == "timeout":
-        return f"timed out after {order.timeout_s:g} s"
-    if word != "failed":
-        return "stopped with its worker and given back" if word == "released" else word
-    if code < 0:
-        return f"killed by {_signal_name(-code)}"
-    says = f"exit code {code}" + (f" ({_WORDS[code]})" if code in _WORDS else "")
-    line = stderr.failure_line()
-    return f"{says}: {line}" if line else says
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        self._signal(signal.SIGKILL)
+        self.left.end(self.asked)
 
 
 @lru_cache(maxsize=4)  # from one command to the next the numbers are mostly the same

@@ -13,12 +13,11 @@ import models
 from engine import wakeup
 from engine.errors import InvalidInput, NotFound, Unavailable
 from models import Job, Worker, db
-from workers import locks
+from workers import locks, log
 
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
 WISHES = ("run", "drain", "stop", "kill")  # each stronger than those before
-_LOG_LIMIT = 1024 * 1024
 # What tells a panel from its workers, and one run of a job from another: a job's command may start a supervisor.
 _NOT_INHERITED = ("GUNICORN_", "SERVER_SOFTWARE", "QUEUECTL_JOB_ID", "QUEUECTL_ATTEMPT", "QUEUECTL_RUN")
 
@@ -176,16 +175,16 @@ def _launch() -> None:
     import subprocess  # only whoever finds no supervisor pays for these
 
     env = {name: value for name, value in os.environ.items() if name and not name.startswith(_NOT_INHERITED)}
-    with open(log_path(), "ab") as log:
-        if log.tell() > _LOG_LIMIT:
-            log.truncate(0)
+    with suppress(OSError):  # what is wrong with the file is said when it is opened
+        log.put_aside(log_path())
+    with open(log_path(), "ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "workers", "--detached", "--folder", os.getcwd(), "--db", db.database],
             cwd=models.ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=file,
+            stderr=file,
             start_new_session=True,
         )
     _await(process)
@@ -213,8 +212,8 @@ def _reap(pid: int) -> None:
 
 
 def _last_words() -> str:
-    with open(log_path(), errors="replace") as log:
-        lines = [line.strip() for line in log.readlines()[-20:] if line.strip()]
+    with open(log_path(), errors="replace") as file:
+        lines = [line.strip() for line in file.readlines()[-20:] if line.strip()]
     return lines[-1] if lines else "it said nothing."
 
 

@@ -6,7 +6,7 @@ import os
 import socket
 
 import models
-from engine import dialect, health
+from engine import dialect, health, survivors
 from engine.errors import QueueError
 from engine.health import OK, PROBLEM, WARNING, Finding
 from engine.queries import SILENT_MS
@@ -49,6 +49,7 @@ def _of_processes() -> list[Finding]:
         health.looked_at("waiting jobs", _waiting),
         health.looked_at("running jobs", _running),
         health.looked_at("workers", _workers),
+        health.looked_at("processes to end", _survivors),
         health.looked_at("lock files", _lock_files),
         health.looked_at("list of processes", _processes),
     ]
@@ -96,7 +97,11 @@ def _running() -> Finding:
 def _is_abandoned(job: Job) -> bool:
     pk = int(str(job.locked_by)[1:])
     folder = models.run_folder()
-    if locks.is_held(locks.of_worker(folder, pk)) or locks.is_held(locks.of_jobs(folder, pk)):
+    if (
+        survivors.note_of_job(job)
+        or locks.is_held(locks.of_worker(folder, pk))
+        or locks.is_held(locks.of_jobs(folder, pk))
+    ):
         return False
     return Job.select().where(Job.pk == job.pk, Job.run == job.run, Job.state == "processing").exists()
 
@@ -110,6 +115,17 @@ def _workers() -> Finding:
     return Finding(
         "workers", WARNING, f"{_some(dead)} died with their supervisor", "queuectl worker start clears them away."
     )
+
+
+def _survivors() -> Finding:
+    """A job that cannot end, or cannot be given back, is a problem. What an earlier run left is in no job's way."""
+    found = [(worker, one) for worker in survivors.stuck_workers() for one in survivors.of_worker(worker)]
+    if not found:
+        return Finding("processes to end", OK, "none is known that cannot be ended")
+    running = {(job.pk, job.run) for job in Job.select(Job.pk, Job.run).where(Job.state == "processing").limit(10_000)}
+    verdict = PROBLEM if any((one.job, one.run) in running for _, one in found) else WARNING
+    says = "; ".join(f"{worker.id}: {one.says}" for worker, one in found[:_NAMED])
+    return Finding("processes to end", verdict, says, "End what is named; the queue goes on by itself then.")
 
 
 def _lock_files() -> Finding:

@@ -22,6 +22,8 @@ from engine.output import Output
 from workers import command, log, tree
 from workers.command import Order, Outcome, new
 from workers.hand import Hand
+from workers.leftovers import CannotEnd
+from workers.stuck import LOOK_S, Stuck
 
 PATIENCE_S = 2.0  # for a lock; then a worker looks after its command and its supervisor before it tries again
 REST_S = 1.0  # without a job until a worker gives back memory
@@ -46,6 +48,7 @@ class Loop:
         self.is_tidy = True  # nothing was run since memory was given back
         self.started_at = 0  # the present run, in milliseconds
         self.trouble = log.Trouble(worker_id)
+        self.stuck = Stuck(worker_id)
         self.alarm, self.alarm_end = socket.socketpair()  # readable when a signal came
         self.ears = [channel.fileno(), self.alarm.fileno()]
         self.descriptors = (*self.ears, self.alarm_end.fileno())
@@ -54,9 +57,10 @@ class Loop:
         self.env = _inherited_env()  # and those of the last job
 
     def run(self) -> None:
-        """Work until told to leave."""
-        while (held := self._next()) is not None:
-            self._execute(held)
+        """Work until told to leave. A job whose command cannot be ended stays with this worker, also when that leaves."""
+        with suppress(CannotEnd):
+            while (held := self._next()) is not None:
+                self._execute(held)
 
     def rehearse(self, times: int) -> None:
         """Run a command that does nothing, as for jobs; nothing is claimed, said or stored."""
@@ -76,6 +80,8 @@ class Loop:
         if self.hand.is_low and not self.leaving:
             self._top_up()
         while True:
+            if self.stuck.known:
+                self.stuck.look()
             held = None if self.leaving else self.hand.next()
             if held is not None:
                 return held
@@ -97,7 +103,7 @@ class Loop:
                 return
             _tidy()
             self.is_tidy = True
-        self._listen(None)
+        self._listen(LOOK_S if self.stuck.known else None)
 
     def _turn(self, alone: bool = False) -> None:
         """Store what ended and claim the next jobs, in one transaction. Waits until what ended is stored.
@@ -164,7 +170,8 @@ class Loop:
             if self.stopping:
                 outcome = Outcome("released", Ending(error="stopped before it began and given back"))
             else:
-                outcome = command.run(self._order(held), self.ears, self._hear, self._show, self._settle)
+                order = self._order(held)
+                outcome = command.run(order, self.ears, self._hear, self._show, self._settle, self._cannot_end)
         finally:
             self.held = None
         self.hand.end(new(Ended, (held, *outcome, self.started_at)))
@@ -189,6 +196,12 @@ class Loop:
             self.trouble.say(str(error))
         else:
             self.trouble.over()
+
+    def _cannot_end(self, pid: int, word: str | None) -> bool:
+        """Say that a process of the job cannot be ended; whether to leave the job as it is."""
+        assert self.held is not None, "nothing runs"
+        self.stuck.add(self.held, pid, word)
+        return self.stopping
 
     def _wait_for_database(self, error: Unavailable) -> None:
         """Nothing is lost while the worker lives: say it, wait a second, try again."""

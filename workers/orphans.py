@@ -10,6 +10,14 @@ from models import Worker
 from workers import locks, tree
 
 
+def pass_on(worker: Worker, wish: str, folder: str) -> None:
+    """Say to the worker what shall become of it, if that is more than to finish its job."""
+    if worker.pid is None:
+        find_pid(worker, folder)
+    if number := {"stop": signal.SIGQUIT, "kill": signal.SIGKILL}.get(wish):
+        send(worker, number, folder)
+
+
 def find_pid(worker: Worker, folder: str) -> None:
     """Its supervisor died between its birth and the note of it; without a number it could not be stopped."""
     for pid in tree.holders(locks.of_worker(folder, worker.pk)):

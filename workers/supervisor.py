@@ -20,11 +20,12 @@ import models
 from engine import dialect, wakeup
 from engine.errors import Unavailable
 from models import Job, Supervisor, Worker, db
-from workers import birth, burial, control, locks, log, orphans, tree
+from workers import alarm, birth, control, locks, log, orphans, tree
 from workers.birth import Child
 from workers.chores import Chores
 from workers.control import WISHES
 from workers.ground import Ground
+from workers.recovery import Recovery
 
 LOOK_S = 0.5  # the safety net behind the nudge, while a worker is idle
 REST_S = 1.0  # the longest sleep otherwise
@@ -56,6 +57,7 @@ class Supervision:
         self.knows_due = False  # whether that is so still
         self.has_orphans = True  # until the first look
         self.trouble = log.Trouble("supervisor")
+        self.recovery = Recovery(self.folder, self.host, self.trouble)
         self.ground = Ground(db.database, self.folder, lock)
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
@@ -73,7 +75,7 @@ class Supervision:
         """
         tree.adopt_orphans("queuectl-super")
         db.obj.patience_s = PATIENCE_S
-        self._heed_signals()
+        alarm.heed((*LEAVE_SIGNALS, signal.SIGHUP), self.alarm, self.alarm_end)
         birth.rehearse(self.folder, self.host)
         gc.collect()
         gc.freeze()  # what is here now is shared with the workers; do not touch it again
@@ -84,7 +86,7 @@ class Supervision:
                     self._abandon(loss)
                     return not self.leaving
                 self._round()
-                self.trouble.over()
+                self.trouble.over(self.chores.beat)
                 if self._is_over() and self._leave():
                     return False
                 self._sleep()
@@ -119,28 +121,35 @@ class Supervision:
             while (ended := os.waitpid(-1, os.WNOHANG | os.WUNTRACED))[0]:
                 pid, status = ended
                 if pid not in self.children:  # an orphan that came to us
+                    self.recovery.hurry()
                     continue
                 if os.WIFSTOPPED(status):
                     self._log(f"{self.children[pid].id} was stopped by a signal; kill -CONT {pid} lets it go on")
                 else:
                     self.children[pid].status = status
-        for child in [child for child in self.children.values() if child.status is not None]:
-            self._bury_child(child)
+        for child in list(self.children.values()):
+            if child.has_ended() and self.recovery.is_due(child.pk):
+                self._bury_child(child)
 
     def _bury_child(self, child: Child) -> None:
         code = os.waitstatus_to_exitcode(child.status or 0)
         early = child.mood == "starting" and time.monotonic() - child.born < EARLY_S
         early_deaths = child.early_deaths + 1 if early else 0
-        if self._bury(Worker.get_by_id(child.pk), birth.in_words(code), code == 0, early_deaths):
+        is_over = self._bury(child.pk, birth.in_words(code), code == 0, early_deaths)
+        child.is_stuck = is_over is False
+        if is_over:
             child.channel.close()
             del self.children[child.pid]
 
-    def _bury(self, worker: Worker, reason: str, clean: bool, early_deaths: int = 0) -> bool:
-        """Clear away the dead worker and wish for another in its place. False: to be tried again."""
+    def _bury(self, pk: int, reason: str, clean: bool, early_deaths: int = 0) -> bool | None:
+        """Clear away the dead worker and wish for another in its place. Not True: it is tried again later."""
         spare = [child.pid for child in self.children.values() if child.status is None]
-        heir = self._heir(worker, early_deaths) if worker.desired == "run" and not self.leaving else None
         self._look_again()
-        return burial.bury(worker, reason, clean=clean, heir=heir, folder=self.folder, host=self.host, spare=spare)
+
+        def heir_of(worker: Worker) -> dict[str, Any] | None:
+            return self._heir(worker, early_deaths) if worker.desired == "run" and not self.leaving else None
+
+        return self.recovery.recover(pk, reason, clean=clean, heir_of=heir_of, spare=spare)
 
     def _heir(self, worker: Worker, early_deaths: int) -> dict[str, Any] | None:
         """The wish for the worker that takes this one's place, later and later the more die at birth."""
@@ -184,6 +193,8 @@ class Supervision:
         self._pass_on_cancels(known)
 
     def _pass_on(self, child: Child, worker: Worker) -> None:
+        if child.status is not None:
+            return
         wish = self._wish(worker)
         status = _LEAVING.get(wish) or ("running" if child.mood != "starting" else "starting")
         if wish != "run" and child.told != wish:
@@ -209,18 +220,15 @@ class Supervision:
     def _attend_orphan(self, worker: Worker) -> None:
         """A worker of a supervisor that died: it finishes its job and leaves; then its place is free."""
         if not locks.is_held(locks.of_worker(self.folder, worker.pk)):
-            if not self._bury(worker, "its supervisor died", clean=True):
-                self.has_orphans = True
+            is_due = self.recovery.is_due(worker.pk)
+            self.has_orphans |= not (is_due and self._bury(worker.pk, "its supervisor died", clean=True))
             return
         self.has_orphans = True
-        if worker.pid is None:
-            orphans.find_pid(worker, self.folder)
         wish = self._wish(worker)
         status = _LEAVING.get(wish, "draining")
         if status != worker.status:
             Worker.update(status=status).where(Worker.pk == worker.pk).execute()
-        if number := {"stop": signal.SIGQUIT, "kill": signal.SIGKILL}.get(wish):
-            orphans.send(worker, number, self.folder)
+        orphans.pass_on(worker, wish, self.folder)
 
     def _pass_on_cancels(self, known: dict[int, Child]) -> None:
         asked = Job.select(Job.pk, Job.run, Job.locked_by).where(Job.state == "processing", Job.cancel_requested)
@@ -257,9 +265,8 @@ class Supervision:
         for child in self.children.values():
             if child.channel.fileno() not in self.ready:
                 continue
-            with suppress(OSError):
-                while message := child.channel.recv(64):
-                    self._note_mood(child, message.decode())
+            for message in child.hear():
+                self._note_mood(child, message)
         if self.ear.fileno() in self.ready:
             with suppress(BlockingIOError):
                 while self.ear.recv(64):
@@ -279,6 +286,8 @@ class Supervision:
     def _heed(self, number: int) -> None:
         if number == signal.SIGQUIT or (number == signal.SIGINT and self.leaving):
             self._leave_by("stop")
+        elif number == signal.SIGHUP:
+            log.reopen()
         elif number in (signal.SIGTERM, signal.SIGINT) and not self.leaving:
             self._leave_by("drain")
 
@@ -290,7 +299,7 @@ class Supervision:
 
     def _wake(self) -> None:
         """Send one idle worker to work when a job is due; it says "busy", and the next is sent."""
-        idle = [child for child in self.children.values() if child.mood == "idle" and not child.told]
+        idle = [child for child in self.children.values() if child.is_idle and not child.told]
         if not idle:
             self.due_at, self.knows_due = None, False
             return
@@ -324,9 +333,9 @@ class Supervision:
         self._log("left")
 
     def _is_over(self) -> bool:
-        if self.children:
+        if not all(child.is_stuck for child in self.children.values()):
             return False
-        if self.leaving:
+        if self.leaving:  # those that are stuck are the next one's: their rows say so
             return True
         return not self.managed and not control.is_anyone_wanted()
 
@@ -346,7 +355,7 @@ class Supervision:
     def _sleep(self, longest_s: float | None = None) -> None:
         wait_s = self._rest_s() if longest_s is None else longest_s
         poll = select.poll()
-        for fd in (self.alarm, *(child.channel for child in self.children.values())):
+        for fd in (self.alarm, *(child.channel for child in self.children.values() if child.is_open)):
             poll.register(fd, select.POLLIN)
         if self._has_idle() or not self.is_behind:  # else a nudge says what it knows
             poll.register(self.ear, select.POLLIN)
@@ -361,16 +370,7 @@ class Supervision:
         return wait_s
 
     def _has_idle(self) -> bool:
-        return any(child.mood == "idle" for child in self.children.values())
-
-    def _heed_signals(self) -> None:
-        for end in (self.alarm, self.alarm_end):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self.alarm_end.fileno(), warn_on_full_buffer=False)
-        for number in (*LEAVE_SIGNALS, signal.SIGCHLD, signal.SIGUSR1):  # the last for workers, who inherit this
-            signal.signal(number, lambda *_: None)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE_SIGNALS)
+        return any(child.is_idle for child in self.children.values())
 
     def _look_again(self) -> None:
         """Read the wishes soon: what this process itself writes does not show as a change."""

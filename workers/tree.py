@@ -10,10 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, lru_cache
 
+from workers.process import is_alive, started_of
+
 MARK = "QUEUECTL_RUN"
 _SUBREAPER, _NAME = 36, 15  # prctl(2): PR_SET_CHILD_SUBREAPER, PR_SET_NAME
+PATIENCE_S = 1.0  # for children that were killed; one that lives on then is reported and spared
 _PROC = "/proc"
 _shelter: str | None = None
+_spared: dict[int, int] = {}  # children that could not be ended: when each started, for a number can come again
 
 
 def adopt_orphans(name: str) -> None:
@@ -46,24 +50,35 @@ def mark(instance: str, pk: int, run: int) -> str:
     return f"{instance}-{pk}-{run}"
 
 
-def end_children(spare: Iterable[int] = ()) -> int:
-    """Kill every child of this process but `spare`, and what they leave, until none is left; how many it were.
+def end_children(spare: Iterable[int] = (), patience_s: float = PATIENCE_S) -> list[int]:
+    """Kill every child of this process but `spare`, and what they leave. Returns those that live after `patience_s`.
 
-    Children are reaped here, so call it only when no one waits for them elsewhere.
+    Each of those is returned once; later calls spare it. Children are reaped here, so call it only when no one waits
+    for them elsewhere.
     """
     spared = frozenset(spare)
-    ended = 0
-    while True:
-        found = [pid for pid in _children() if pid not in spared and not _is_sheltered(pid)]
-        if not found:
-            return ended
+    give_up_at = time.monotonic() + patience_s
+    pause_s = 0.0005
+    while found := [pid for pid in _children() if pid not in spared and not _is_spared(pid)]:
         for pid in found:
-            ended += _kill_child(pid)
-        _reap(found)
+            _kill_child(pid)
+        left = [pid for pid in found if not _reap(pid)]
+        if left and time.monotonic() > give_up_at:
+            _spared.update({pid: started_of(pid) for pid in left})
+            return [pid for pid in left if is_alive(pid)]
+        if left:
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 2, 0.01)
+    return []
 
 
-def end_marked(values: Collection[str]) -> int:
-    """Kill every process whose QUEUECTL_RUN is one of the values; how many were found."""
+def spare(pid: int, started: int) -> None:
+    """From here on, spare this child, which is known to be one that cannot be ended."""
+    _spared[pid] = started
+
+
+def end_marked(values: Collection[str]) -> list[int]:
+    """Kill every process whose QUEUECTL_RUN is one of the values; those that were found alive."""
     wanted = {f"{MARK}={value}".encode() for value in values}
     return _end_all(lambda pid: not wanted.isdisjoint(_read(f"{_PROC}/{pid}/environ").split(b"\0")))
 
@@ -73,8 +88,8 @@ def holders(path: str) -> list[int]:
     return [pid for pid in _pids() if any(target == path for target in _open_files(pid))]
 
 
-def end_holders(path: str) -> int:
-    """Kill every other process that has this file open; how many were found."""
+def end_holders(path: str) -> list[int]:
+    """Kill every other process that has this file open; those that were found alive."""
     return _end_all(lambda pid: any(target == path for target in _open_files(pid)))
 
 
@@ -98,7 +113,9 @@ def _descriptors(pid: int, path: str) -> Iterator[str]:
                     yield name
 
 
-def _is_sheltered(pid: int) -> bool:
+def _is_spared(pid: int) -> bool:
+    if pid in _spared and _spared[pid] == started_of(pid):
+        return True
     return _shelter is not None and has_locked(pid, _shelter)
 
 
@@ -124,6 +141,11 @@ def is_childless() -> bool:
 
     Asked after each command: to read two empty lists takes half the time of an error, which is the other answer.
     """
+    if _spared:
+        left = [pid for pid in _children() if not _reap(pid)]
+        if not left:
+            _spared.clear()
+        return all(_is_spared(pid) for pid in left)
     lists = _own_lists(os.getpid())
     for fd in lists:
         if os.pread(fd, 1, 0):
@@ -174,30 +196,30 @@ def _children(pid: int | None = None) -> list[int]:
     return []
 
 
-def _kill_child(pid: int) -> int:
-    with suppress(ProcessLookupError):
+def _kill_child(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # the latter: it became another user's
         os.kill(pid, signal.SIGKILL)  # our own child and not reaped: the number cannot be another's
-        return 1
-    return 0
 
 
-def _reap(pids: list[int]) -> None:
-    for pid in pids:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+def _reap(pid: int) -> bool:
+    """Whether the child has ended and is reaped. Waits for none: one in the kernel or held by a debugger may take for ever."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
-def _end_all(matches: Callable[[int], bool]) -> int:
-    """Kill all that match. The match is checked again on a handle, so a reused number is never hit."""
-    ended = 0
+def _end_all(matches: Callable[[int], bool]) -> list[int]:
+    """Kill all that match; those. The match is checked again on a handle, so a reused number is never hit."""
+    found: list[int] = []
     for pid in _pids():
         if not matches(pid):
             continue
         with suppress(OSError), _handle(pid) as handle:
             if matches(pid):
+                found.append(pid)
                 handle.kill()
-                ended += 1
-    return ended
+    return found
 
 
 class _handle:

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from engine.database import Sqlite
 from engine.jobs import Claim
 from models import Job
 from workers import __main__ as program
-from workers import birth, burial, command, control, hand, locks, supervisor, tree
+from workers import birth, burial, command, control, hand, leftovers, locks, supervisor, tree
 from workers.journal import Journal
 from workers.supervisor import Supervision
 
@@ -59,11 +60,11 @@ def _given_back_before_the_kill(patch: Patch) -> None:
 
 
 def _no_scan_for_the_mark(patch: Patch) -> None:
-    patch(tree, "end_marked", lambda value: 0)
+    patch(tree, "end_marked", lambda value: [])
 
 
 def _no_scan_for_holders(patch: Patch) -> None:
-    patch(tree, "end_holders", lambda path: 0)
+    patch(tree, "end_holders", lambda path: [])
     patch(burial, "PATIENCE_S", 0.2)
 
 
@@ -73,7 +74,7 @@ def _lock_of_the_jobs_not_asked(patch: Patch) -> None:
 
 
 def _children_are_spared(patch: Patch) -> None:
-    patch(burial, "tree", SimpleNamespace(**{**vars(tree), "end_children": lambda spare: 0}))
+    patch(burial, "tree", SimpleNamespace(**{**vars(tree), "end_children": lambda spare: []}))
 
 
 def _no_subreaper(who: str) -> Callable[[Patch], None]:
@@ -125,17 +126,20 @@ def _no_leftover_loop(patch: Patch) -> None:
 
 
 def _only_the_group_is_ended(patch: Patch) -> None:
-    patch(command, "tree", SimpleNamespace(end_children=lambda: 0, is_childless=tree.is_childless))
+    patch(leftovers, "tree", SimpleNamespace(end_children=list, is_childless=tree.is_childless))
 
 
 def _leftovers_are_ended_in_one_pass(patch: Patch) -> None:
-    def end_children() -> None:
+    def end_children() -> list[int]:
         found = tree._children()
         for pid in found:
             tree._kill_child(pid)
-        tree._reap(found)
+        for pid in found:
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        return []
 
-    patch(command, "tree", SimpleNamespace(end_children=end_children, is_childless=tree.is_childless))
+    patch(leftovers, "tree", SimpleNamespace(end_children=end_children, is_childless=tree.is_childless))
 
 
 # --- the supervisor

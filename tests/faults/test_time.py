@@ -219,7 +219,7 @@ def test_a_process_that_got_the_number_of_a_marked_one_is_not_killed(stranger, m
     real = tree._read
     monkeypatch.setattr(tree, "_pids", lambda: iter([stranger]))
     monkeypatch.setattr(tree, "_read", lambda path: next(looks, None) or real(path))
-    assert tree.end_marked(["x-1-1"]) == 0
+    assert tree.end_marked(["x-1-1"]) == []
     assert is_running(stranger)
 
 
