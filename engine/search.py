@@ -17,7 +17,7 @@ from engine.errors import InvalidInput
 from models import Job
 
 MOST = 20_000  # jobs that one look looks at
-LOOK_S, LOOK_HEAVY_S = 0.02, 0.2  # and how long; heavy: with all that the runs of each job printed
+LOOK_S, LOOK_HEAVY_S = 0.02, 0.3  # and how long; heavy: with all that the runs of each job printed
 _FIRST, _FIRST_HEAVY = 2000, 16  # jobs that are looked at whatever the time
 _STEP, _STEP_HEAVY = 5000, 256  # and at most between two looks at the clock
 _LAST_KEY = 10**18 - 1

@@ -76,12 +76,12 @@ class Worker(ThreadWorker):
             if self.nr_conns >= self.worker_connections:
                 self._drop_oldest()
         self._wait(conn, selectors.EVENT_READ, self._receive, self.HEAD_S, self._too_slow)
-        conn.sock.arrival.look()  # what came with the last request
         self._receive(conn)
 
     def _receive(self, conn: TConn) -> None:
         arrival = conn.sock.arrival
         had_head = arrival.head is not None
+        arrival.look()  # what came with the request before
         is_open = arrival.length is not None or conn.sock.receive()
         if arrival.length is not None:
             self._stop_waiting(conn)

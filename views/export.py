@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from itertools import chain, islice
 
 from flask import Blueprint, Response, abort, request, stream_with_context
@@ -34,15 +35,17 @@ def index() -> Response:
     text = (line.encode(errors="replace") for line in lines)
     answer = Response(stream_with_context(text), content_type=f"{_TYPES[form]}; charset=utf-8")
     answer.headers["Content-Disposition"] = f"attachment; filename=jobs.{form}"
-    answer.call_on_close(lambda: os.close(place))
+    answer.call_on_close(place.close)
     return answer
 
 
-def _place() -> int:
-    """One of the places for an export: a locked file, open until the export ends. Refuses when all are taken."""
+def _place() -> ExitStack:
+    """One of the places for an export: a locked file, open until it is closed. Refuses when all are taken."""
     for number in range(_MOST):
-        place = locks.take(os.path.join(models.run_folder(), f"export-{number}.lock"))
-        if place is not None:
+        lock = locks.take(os.path.join(models.run_folder(), f"export-{number}.lock"))
+        if lock is not None:
+            place = ExitStack()
+            place.callback(os.close, lock)
             return place
     sentence = f"{_MOST} exports are being read, as many as may be at once; try again when one has ended."
     raise TooManyRequests(sentence, retry_after=_RETRY_AFTER_S)

@@ -124,8 +124,7 @@ def _opens_a_tab() -> bool:
 
 def limit_time() -> None:
     """End the question to the database that keeps a page from its answer; the page that says so is a 503."""
-    if request.method in SAFE_METHODS:
-        models.db.limit(GET_PROCESSOR_S)
+    models.db.limit(GET_PROCESSOR_S if request.method in SAFE_METHODS else None)
 
 
 def end_limit(response: Response) -> Response:

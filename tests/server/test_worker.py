@@ -99,6 +99,14 @@ def test_who_asks_first_whether_to_send_the_body_gets_one_word(connect):
     assert client.answer()[::2] == (200, b"abc")
 
 
+def test_a_question_that_came_with_the_request_before_is_answered_too(connect):
+    client = connect(post(b"first") + post(b"", b"Content-Length: 3", b"Expect: 100-continue"))
+    assert client.answer()[2] == b"first"
+    assert client.answer()[0] == 100
+    client.send(b"abc")
+    assert client.answer()[2] == b"abc"
+
+
 def test_a_large_body_is_not_waited_for(connect):
     client = connect(post(b"abc", b"Content-Length: 9999999"))
     assert client.answer()[0] == 200
