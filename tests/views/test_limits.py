@@ -77,9 +77,13 @@ def test_a_third_export_is_asked_to_wait_until_another_has_ended(panel):
         assert len(export(panel).text.splitlines()) == 1
 
 
-def test_an_export_that_is_refused_takes_no_place(panel):
+def test_an_export_that_is_refused_takes_no_place(panel, monkeypatch):
     for _ in range(5):
         assert export(panel, "/export?state=nonsense").status_code == 422
         assert export(panel, "/export?as=xml").status_code == 422
+    with monkeypatch.context() as broken:
+        broken.setattr(queries, "every", lambda *_, **__: 1 / 0)
+        for _ in range(5):
+            assert export(panel).status_code == 500
     add()
     assert len(export(panel).text.splitlines()) == 1
