@@ -167,8 +167,12 @@ def _write_over(staged: str, path: str, kept: str) -> None:
     def keep(status: int) -> None:
         nonlocal is_kept
         if status == sqlite3.SQLITE_OK and not is_kept:  # some pages are written, so the lock is held
-            with files.new_file(kept) as part, closing(sqlite3.connect(path)) as old:
+            part = os.path.join(os.path.dirname(staged), "kept.db")  # what a kill leaves there the next restore removes
+            with closing(sqlite3.connect(path)) as old:
                 _copy(old, part)
+            files.sync(part)
+            os.link(part, kept)
+            files.sync(os.path.dirname(path))
             is_kept = True
 
     with closing(sqlite3.connect(staged, isolation_level=None)) as new:

@@ -99,10 +99,10 @@ def _lock(fd: int, kind: int) -> bool:
 
 def _refuse(change: Change, names: list[str]) -> NoReturn:
     pids = sorted({pid for name in names for pid in _holders(os.path.join(change.folder, name))})
-    who = f"{', '.join(map(str, pids))}" if pids else "not named by this system"
+    who = f" ({', '.join(map(str, pids))})" if pids else ""
     raise Unavailable(
-        f"{change.why}, but other processes have it open ({who}); stop the workers and the panel: end 'make run' or the "
-        "service, 'kill PID' others (a supervisor leaves after its running jobs), then try again."
+        f"{change.why}, but other processes have it open{who}; stop the workers and the panel: end 'make run' or the service, "
+        "or 'kill' the others (a supervisor finishes its running jobs first), then try again."
     )
 
 

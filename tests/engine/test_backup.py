@@ -284,7 +284,7 @@ def test_nothing_is_stored_between_the_copy_that_is_kept_and_the_restored_databa
 
     def and_try_to_write(source, path, *begun) -> None:
         copied(source, path, *begun)
-        if path.endswith(".part"):
+        if path.endswith("kept.db"):
             with closing(sqlite3.connect(queue.path, timeout=0)) as other:
                 try:
                     other.execute("BEGIN IMMEDIATE")
@@ -301,7 +301,7 @@ def test_a_restore_that_fails_after_it_kept_a_copy_leaves_the_database_as_it_was
 
     def fail(source, path, *begun) -> None:
         copied(source, path, *begun)
-        if path.endswith(".part"):
+        if path.endswith("kept.db"):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(backup, "_copy", fail)

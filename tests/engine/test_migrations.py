@@ -55,6 +55,13 @@ def test_a_migration_is_a_frozen_copy_that_imports_nothing_of_ours():
     assert [file.name for file in FOLDER.glob("*.py") if ours.search(file.read_text())] == []
 
 
+def test_a_migration_that_changes_how_jobs_are_counted_counts_them_from_scratch():
+    """The fourth did not; the fifth makes up for it."""
+    later = [file for file in FOLDER.glob("[0-9]*.py") if int(file.name[:4]) > 4]
+    changing = [file for file in later if "job_counted" in file.read_text()]
+    assert [file.name for file in changing if "INSERT INTO counter" not in file.read_text()] == []
+
+
 # --- the migrated schema is that of the models
 
 

@@ -311,8 +311,10 @@ POINTS = {
     "restore: it is staged, not in place": Point(
         COMMAND, Call(BEFORE, "engine.backup._put_in_place"), "restore", "kill"
     ),
-    "restore: before what is there is kept": Point(COMMAND, Call(BEFORE, "engine.files.new_file"), "restore", "kill"),
-    "restore: what is there is kept, half is written": Point(COMMAND, Call(AFTER, "os.rename"), "restore", "kill"),
+    "restore: before what is there is kept": Point(
+        COMMAND, Call(BEFORE, "engine.backup._copy"), "restore", "kill", nth=3
+    ),
+    "restore: what is there is kept, half is written": Point(COMMAND, Call(AFTER, "os.link"), "restore", "kill"),
     "restore: after it is in place": Point(
         COMMAND, Call(AFTER, "engine.backup._write_over"), "restore", "kill", done=True
     ),
