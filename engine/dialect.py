@@ -126,8 +126,7 @@ INSERT INTO attempt (job_pk, run, worker, host, started_at, finished_at, duratio
                      user_ms, system_ms, max_rss_kb,
                      stdout_bytes, stdout_cut, stdout_cut_lines, stderr_bytes, stderr_cut, stderr_cut_lines, stdout, stderr)
 """
-_OUTPUT = """stdout_bytes = excluded.stdout_bytes, stdout_cut = excluded.stdout_cut,
-       stdout_cut_lines = excluded.stdout_cut_lines,
+_OUTPUT = """stdout_bytes = excluded.stdout_bytes, stdout_cut = excluded.stdout_cut, stdout_cut_lines = excluded.stdout_cut_lines,
        stderr_bytes = excluded.stderr_bytes, stderr_cut = excluded.stderr_cut,
        stderr_cut_lines = excluded.stderr_cut_lines,
        stdout = excluded.stdout, stderr = excluded.stderr"""

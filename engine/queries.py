@@ -19,12 +19,8 @@ from models import STATES, Attempt, Counter, Job, Supervisor, Worker
 PAGE = 50
 SILENT_MS = 15_000  # a supervisor that missed three beats is shown as silent
 
-_WITH_OUTPUT = (
-    "stdout",
-    "stderr",
-    "stdout_cut_lines",
-    "stderr_cut_lines",
-)  # one read is a read of all that was printed
+# One read is a read of all that was printed.
+_WITH_OUTPUT = ("stdout", "stderr", "stdout_cut_lines", "stderr_cut_lines")
 _LIGHT = tuple(field for name, field in Attempt._meta.fields.items() if name not in _WITH_OUTPUT)
 
 
