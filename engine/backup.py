@@ -139,10 +139,9 @@ def _nobody_of_another_version(path: str) -> Iterator[None]:
     if version == models.SCHEMA_VERSION:
         yield
         return
-    change = presence.Change(
-        models.run_folder(path), f"{path} has schema {version}, not {models.SCHEMA_VERSION} as the new one"
-    )
-    with presence.in_turn(change.folder), presence.alone(change):
+    folder = models.run_folder(path)
+    why = f"{path} has schema {version}, not {models.SCHEMA_VERSION} as the new one"
+    with presence.in_turn(folder), presence.alone(folder, why):
         yield
 
 

@@ -100,9 +100,9 @@ def _nobody_else(opened: Sqlite, folder: str, newest: int) -> Iterator[None]:
     if version == 0 or version >= newest:
         yield
         return
-    change = presence.Change(folder, f"{opened.database} has schema {version}, not {newest} yet")
-    with presence.alone(change):
-        presence.refuse_workers(change)
+    why = f"{opened.database} has schema {version}, not {newest} yet"
+    with presence.alone(folder, why):
+        presence.refuse_workers(folder, why)
         yield
 
 

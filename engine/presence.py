@@ -12,20 +12,12 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from engine.errors import Unavailable
 
 PATIENCE_S = 5.0  # for commands, which end by themselves
 _OPEN, _MIGRATE = "open.lock", "migrate.lock"
-_WORK = re.compile(r"(supervisor|w\d+)\.lock")
-
-
-class Change(NamedTuple):
-    """A change of tables that other processes may have open."""
-
-    folder: str  # the run folder
-    why: str  # the beginning of the sentence that refuses it, as in "queue.db has schema 4, not 5 yet"
 
 
 def share(folder: str) -> int:
@@ -50,28 +42,29 @@ def in_turn(folder: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone(change: Change) -> Iterator[None]:
-    """While the block runs no other process has the database open. Raises Unavailable with the processes to stop.
+def alone(folder: str, why: str) -> Iterator[None]:
+    """While the block runs no other process has the database open; the caller does not share meanwhile.
 
-    The caller does not share meanwhile.
+    why: how the sentence begins that refuses it, as in "queue.db has schema 4, not 5 yet". Raises Unavailable, which names
+    the processes to stop.
     """
-    lock = _opened(change.folder, _OPEN)
+    lock = _opened(folder, _OPEN)
     try:
         give_up_at = time.monotonic() + PATIENCE_S
         while not _lock(lock, fcntl.LOCK_EX):
             if time.monotonic() > give_up_at:
-                _refuse(change, [_OPEN])
+                _refuse(folder, why, [_OPEN])
             time.sleep(0.01)
         yield
     finally:
         os.close(lock)
 
 
-def refuse_workers(change: Change) -> None:
-    """Raises Unavailable when a supervisor or a worker lives, of whatever version."""
-    names = filter(_WORK.fullmatch, sorted(os.listdir(change.folder)))
-    if held := [name for name in names if _is_held(os.path.join(change.folder, name))]:
-        _refuse(change, held)
+def refuse_workers(folder: str, why: str) -> None:
+    """Raises Unavailable, as `alone`, when a supervisor or a worker lives, of whatever version."""
+    names = [name for name in sorted(os.listdir(folder)) if re.fullmatch(r"(supervisor|w\d+)\.lock", name)]
+    if held := [name for name in names if _is_held(os.path.join(folder, name))]:
+        _refuse(folder, why, held)
 
 
 def _opened(folder: str, name: str) -> int:
@@ -97,11 +90,11 @@ def _lock(fd: int, kind: int) -> bool:
     return True
 
 
-def _refuse(change: Change, names: list[str]) -> NoReturn:
-    pids = sorted({pid for name in names for pid in _holders(os.path.join(change.folder, name))})
+def _refuse(folder: str, why: str, names: list[str]) -> NoReturn:
+    pids = sorted({pid for name in names for pid in _holders(os.path.join(folder, name))})
     who = f" ({', '.join(map(str, pids))})" if pids else ""
     raise Unavailable(
-        f"{change.why}, but other processes have it open{who}; stop the workers and the panel: end 'make run' or the service, "
+        f"{why}, but other processes have it open{who}; stop the workers and the panel: end 'make run' or the service, "
         "or 'kill' the others (a supervisor finishes its running jobs first), then try again."
     )
 

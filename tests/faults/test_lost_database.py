@@ -150,7 +150,7 @@ def test_a_worker_keeps_the_schema_as_it_is_after_its_supervisor_died(queue, tmp
     opening.leave(models.db.obj)
     supervisor.kill()
     supervisor.wait(20)
-    with pytest.raises(Unavailable), presence.alone(presence.Change(models.run_folder(), "It is older")):
+    with pytest.raises(Unavailable), presence.alone(models.run_folder(), "It is older"):
         pass
     gate.touch()
     queue.wait_for(held, "completed")
