@@ -17,9 +17,9 @@ _RETRY_S = (1.0, 10.0)  # until the next try: after the first, the longest
 class Recovery:
     """Clears away dead workers of one host, and knows when each is tried again that could not be."""
 
-    def __init__(self, folder: str, host: str, trouble: log.Trouble):
+    def __init__(self, folder: str, host: str):
         self.where = {"folder": folder, "host": host}
-        self.trouble = trouble
+        self.trouble = log.Trouble("supervisor")  # its own: a disk can have room for a beat and none for this
         self._at: dict[int, tuple[float, float]] = {}  # by the worker's pk: when again, and how long after the last try
 
     def is_due(self, pk: int) -> bool:
@@ -52,6 +52,7 @@ class Recovery:
         except Exception:  # the jobs of all workers depend on this process
             log.say("supervisor", traceback.format_exc())
             return None
+        self.trouble.over()
         if is_done:
             del self._at[pk]
         return is_done

@@ -57,7 +57,7 @@ class Supervision:
         self.knows_due = False  # whether that is so still
         self.has_orphans = True  # until the first look
         self.trouble = log.Trouble("supervisor")
-        self.recovery = Recovery(self.folder, self.host, self.trouble)
+        self.recovery = Recovery(self.folder, self.host)
         self.ground = Ground(db.database, self.folder, lock)
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
