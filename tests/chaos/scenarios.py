@@ -209,7 +209,7 @@ def all_die_and_descriptors_are_closed(stage: Stage) -> None:
 
 def all_die_and_environment_is_empty(stage: Stage) -> None:
     _all_die(stage, EMPTY)
-    wait_until(lambda: Job.get().state == "completed" or "not given back yet" in stage.log.read_text())
+    wait_until(lambda: Job.get().state == "completed" or "is not run again" in stage.log.read_text())
     if Job.get().state != "completed":
         raise Broken("stuck: the processes of a dead worker's job are not found")
     _no_overlap(stage)
