@@ -26,10 +26,10 @@ def logs(job_id: str, follow: bool, run: int | None, stream: str, printer: str) 
     streams = ("stdout", "stderr") if stream == "both" else (stream,)
     made: Any = {"raw": _Raw, "text": _Text}[printer]
     printers = {name: made(err=name != streams[0]) for name in streams}
+    attempt = queries.attempt(queries.find(job_id), run)
     if follow:
         _follow(job_id, run, printers)
         return
-    attempt = queries.attempt(queries.find(job_id), run)
     for name in streams:
         printers[name].show(_Tail().fresh(queries.output(attempt, name)), True)
 

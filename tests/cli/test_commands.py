@@ -12,6 +12,7 @@ import click
 import pytest
 
 import queuectl as program
+from cli import logs
 from engine.output import Output
 from tests.cli.conftest import ROOT, all_of, on_terminal
 from tests.support import wait_until
@@ -385,14 +386,17 @@ def test_logs_follow_goes_from_run_to_run(queuectl):
     assert queuectl.run("logs", "twice", "--follow", "--run", "3").returncode == 1
 
 
-def test_what_logs_follow_prints_is_whole_however_the_output_comes():
-    tail = program._Tail()
-    said = [
-        tail.fresh(Output(b"one \xe2\x82", 6), False),
-        tail.fresh(Output(b"one \xe2\x82\xac two", 11), False),
-        tail.fresh(Output(b"one \xe2" + b"end", 30, 5), False),
-        tail.fresh(Output(b"one \xe2" + b"nd!", 31, 5), True),
-    ]
+def test_what_logs_follow_prints_is_whole_however_the_output_comes(capsys):
+    tail, printer = logs._Tail(), logs._Text(err=False)
+    said = []
+    for data, total, cut, ended in (
+        (b"one \xe2\x82", 6, None, False),
+        (b"one \xe2\x82\xac two", 11, None, False),
+        (b"one \xe2" + b"end", 30, 5, False),
+        (b"one \xe2" + b"nd!", 31, 5, True),
+    ):
+        printer.show(tail.fresh(Output(data, total, cut)), ended)
+        said.append(capsys.readouterr().out)
     assert said == ["one ", "€ two", "\n… 16 bytes left out …\nend", "!"]
 
 
