@@ -154,3 +154,9 @@ def test_a_wait_for_what_is_no_number_of_seconds_is_refused(queue, seconds):
     refused = queue.command("wait", job_id, "--timeout", seconds)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
+
+
+def test_an_environment_entry_without_a_name_is_left_out(queue):
+    queue.run_workers("--count", "1", under=("env", "=odd=1"))
+    queue.wait_for(queue.add("env"), "completed")
+    assert "Traceback" not in queue.logged()

@@ -218,6 +218,32 @@ def test_a_damaged_page_is_no_error_of_the_panel(client, place):
     assert 503 in statuses.values()
 
 
+NUMBERED = (
+    "run",
+    "shown",
+    "stdout",
+    "stderr",
+    "from",
+    "before",
+    "after",
+    "mark",
+    "news",
+    "looked",
+    "against",
+    "v",
+    "window",
+)
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "9" * 5000, "1e999", "-1", "nan", "\u0663"])
+def test_a_number_of_any_size_is_no_error_of_the_panel(client, number):
+    query = "&".join(f"{name}={number}" for name in NUMBERED)
+    asked = [url for method, url in _urls(client) if method == "GET"]
+    addresses = [f"{url}?{query}" for url in asked] + ["/jobs/j1?run=" + number, "/operations/" + number[:40]]
+    statuses = {url: _status(client, "GET", url) for url in addresses}
+    assert {url: status for url, status in statuses.items() if status >= 500} == {}
+
+
 # --- a Ctrl-C
 
 
