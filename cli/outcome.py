@@ -98,6 +98,10 @@ def _unforeseen(error: BaseException) -> str:
         raise error
     if isinstance(error, ImportError):
         return f"QueueCTL cannot be loaded: {error}."
+    from engine import health
+
+    if damage := health.damage():
+        return damage
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -7,16 +7,16 @@ from typing import Any
 
 from engine.errors import Unavailable
 
-_DAMAGED = "The database {path} is damaged; stop the workers and restore a backup."
+DAMAGED = "The database {path} is damaged; stop the workers and restore a backup."
 _TROUBLE = (
     ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
     ("is full", "The disk that holds {path} is full; free some space and try again."),
     ("readonly", "The database {path} is read-only for this user; correct the permissions of the file and its folder."),
     ("disk I/O", "The disk that holds {path} reports an error or a full quota; free some space and check it."),
     ("interrupted", "This takes more processor time than a page may have; narrow the filter, or ask in a shell."),
-    ("malformed", _DAMAGED),
-    ("decode to UTF-8", _DAMAGED),
-    ("utf-8", _DAMAGED),
+    ("malformed", DAMAGED),
+    ("decode to UTF-8", DAMAGED),
+    ("utf-8", DAMAGED),
     ("not a database", "{path} is not a QueueCTL database; name another file with --db or QUEUECTL_DB."),
     (
         "unable to open",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import models
 from engine import space
+from engine.driver import DAMAGED
 from engine.errors import QueueError
 from models import db
 
@@ -187,6 +188,19 @@ def integrity() -> Finding:
         return Finding("integrity", OK, "sound")
     advice = "Stop everything and 'queuectl restore' the newest backup."
     return Finding("integrity", PROBLEM, f"damaged: {' '.join(fault.split())}", advice)
+
+
+def damage() -> str | None:
+    """The sentence for a database that is damaged, None when it is sound or none is open. Reads all of it.
+
+    For errors that no code expects: a row of a damaged page may hold anything.
+    """
+    if db.obj is None:
+        return None
+    try:
+        return DAMAGED.format(path=db.database) if integrity().verdict == PROBLEM else None
+    except QueueError as error:
+        return str(error)
 
 
 def references() -> Finding:

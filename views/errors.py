@@ -10,6 +10,7 @@ from flask_wtf.csrf import CSRFError
 from peewee import DatabaseError
 from werkzeug.exceptions import HTTPException, default_exceptions
 
+from engine import health
 from engine.errors import QueueError
 from views import answers
 
@@ -69,6 +70,8 @@ def _database_broke(error: DatabaseError) -> Any:
 
 
 def _broke(error: Exception) -> Any:
+    if damage := health.damage():
+        return _say(503, damage)
     reference = secrets.token_hex(4)
     current_app.logger.error("The error above has the reference %s", reference)
     return _say(500, f"The log has the details, under the reference {reference}. Your jobs are not affected.")

@@ -175,6 +175,23 @@ def test_a_damaged_database_is_named_by_whoever_reads_rows_one_by_one(commands, 
     assert _damaged(place) in found.out
 
 
+def test_a_row_that_no_code_expects_is_said_to_be_damaged(commands, client, place):
+    place.make()
+    for change in (
+        """UPDATE sqlite_schema SET sql = replace(sql, '"next_run_at" INTEGER NOT NULL', '"next_run_at" INTEGER')""",
+        "UPDATE job SET next_run_at = NULL",
+        """UPDATE sqlite_schema SET sql = replace(sql, '"next_run_at" INTEGER,', '"next_run_at" INTEGER NOT NULL,')""",
+    ):
+        with closing(sqlite3.connect(place.path)) as opened, opened:
+            opened.execute("PRAGMA writable_schema = ON")
+            opened.execute(change)
+    outcome = commands.run(words("stats", place.folder))
+    assert (outcome.code, outcome.err) == (1, f"{_damaged(place)}\n")
+    answer = client.get("/")
+    assert answer.status_code == 503
+    assert _damaged(place) in answer.text
+
+
 def _damaged(place: Place) -> str:
     return f"The database {place.path} is damaged; stop the workers and restore a backup."
 
