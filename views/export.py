@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
 
@@ -33,11 +34,18 @@ def index() -> Response:
         found = queries.every(chosen.pop("state", None), **chosen)
         jobs = chain(list(islice(found, 1)), found)  # a database that cannot be read is said before the answer begins
         lines = sheet.lines(jobs) if form == "csv" else (json.dumps(job, ensure_ascii=False) + "\n" for job in jobs)
-        text = (line.encode(errors="replace") for line in lines)
+        kept = place.pop_all()
+        text = _encoded(lines, kept)
         answer = Response(stream_with_context(text), content_type=f"{_TYPES[form]}; charset=utf-8")
-        answer.call_on_close(place.pop_all().close)
+        answer.call_on_close(kept.close)  # a reader may leave before the end, or before the beginning
     answer.headers["Content-Disposition"] = f"attachment; filename=jobs.{form}"
     return answer
+
+
+def _encoded(lines: Iterable[str], place: ExitStack) -> Iterator[bytes]:
+    with place:
+        for line in lines:
+            yield line.encode(errors="replace")
 
 
 def _place() -> ExitStack:
