@@ -11,7 +11,7 @@ import peewee
 import pytest
 
 import models
-from engine import alarms, dialect, figures, jobs, pace, queries, queues, retention
+from engine import alarms, dialect, driver, figures, jobs, pace, queries, queues, retention
 from engine.output import Output
 from models import db
 from tests.engine.conftest import DONE, FAILED
@@ -23,7 +23,7 @@ MANY = 1200  # more of them; to look at one takes SQLite several instructions
 LINE = Output(b"a line\n", 7, None)
 
 
-class Recording(sqlite3.Connection):
+class Recording(driver.Connection):
     """A connection that keeps what it is asked, the statement and its parameters apart: a plan depends on both."""
 
     sent: list[tuple[str, Any]]
@@ -45,7 +45,7 @@ class Recording(sqlite3.Connection):
         self.__dict__.setdefault("sent", []).append((sql, parameters))
 
 
-class RecordingCursor(sqlite3.Cursor):
+class RecordingCursor(driver.Cursor):
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
         self.connection._keep(sql, parameters)
         return super().execute(sql, parameters)
@@ -170,7 +170,9 @@ def work(queue, monkeypatch) -> Work:
     """The queue, on a connection that records."""
     models.disconnect()
     connect = peewee.sqlite3.connect
-    monkeypatch.setattr(peewee.sqlite3, "connect", lambda *args, **given: connect(*args, factory=Recording, **given))
+    monkeypatch.setattr(
+        peewee.sqlite3, "connect", lambda *args, **given: connect(*args, **given | {"factory": Recording})
+    )
     db.connect()
     return Work(queue)
 
