@@ -18,7 +18,7 @@ def test_a_job_is_enqueued_by_form_and_seen_to_complete_with_its_output(site, ta
     tab.page.get_by_label("Command").fill(command)
     tab.press("Enqueue job")
     tab.see("is enqueued.")
-    tab.see(tab.page.get_by_text("Runs on w1"))
+    tab.see(tab.page.get_by_text("Running on w1"))
     tab.see(tab.page.locator("#stdout", has_text="first"))
     tab.see(tab.page.locator("#stderr", has_text="oops"))
     gate.touch()
