@@ -1,4 +1,4 @@
-"""`enqueue --check`: what is amiss with jobs, and when the attempts of one would be. Stores nothing."""
+"""`enqueue --check`: the mistakes in jobs, and the schedule of a job's attempts. Stores nothing."""
 
 from __future__ import annotations
 

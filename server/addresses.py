@@ -1,4 +1,4 @@
-"""Where the panel listens: on this machine alone, for whoever can open the panel can run commands."""
+"""Where the panel listens: on this machine alone, because everybody who opens the panel can run commands."""
 
 from __future__ import annotations
 

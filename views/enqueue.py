@@ -49,7 +49,7 @@ def store() -> Any:
 
 @bp.post("/check")
 def check() -> Any:
-    """Store nothing; say what is amiss and when its attempts would be."""
+    """The mistakes in the form and the schedule of the attempts. Stores nothing."""
     values = job_form.values(request.form)
     mistakes = job_form.read(values, models.now_ms())[1]
     if answers.wants_piece():
