@@ -7,21 +7,22 @@ import fcntl
 import os
 import signal
 import socket
-import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import models
 from engine import config
 from engine.errors import Unavailable
 from models import Worker, db
-from workers import hand, journal, locks, log, loop, process, tree
+from workers import hand, journal, locks, log, loop, tree
+from workers.child import Child
 from workers.hand import Hand
 from workers.loop import Loop
 
 TOGETHER = 16  # workers forked at once: this process has the descriptors of as many open
+RESTART_S = (1, 300)  # until another is started in the place of one that died at birth: the first, the longest
 REHEARSALS = 12  # after as many runs the interpreter has changed its code as far as it will
 _LARGE = 100_000  # whoever asks for so many bytes has the C library tidy what is free: once here, not in each worker
 INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3 to 9 that shell scripts use
@@ -29,54 +30,6 @@ INHERITED_FD = 20  # or above: what a job inherits lies beyond the descriptors 3
 
 class Taken(Exception):
     """A living process holds a lock of the worker that was to be born; the sentence names it."""
-
-
-class Child:
-    """A worker that this process forked, seen from outside."""
-
-    def __init__(self, worker: Worker, pid: int, channel: socket.socket):
-        self.pk = worker.pk
-        self.id = worker.id
-        self.pid = pid
-        self.channel = channel
-        self.early_deaths = worker.early_deaths
-        self.born = time.monotonic()
-        self.mood = "starting"  # starting, idle, waking, busy
-        self.told: str | None = None  # drain, stop
-        self.status: int | None = None  # how it ended, as wait(2) says it
-        self.is_open = True  # the channel: it may say something still
-        self.is_stuck = False  # dead, and a process of its job cannot be ended
-
-    def hear(self) -> Iterator[str]:
-        """What it has said since."""
-        try:
-            while message := self.channel.recv(64):
-                yield message.decode()
-        except BlockingIOError:
-            return
-        except ConnectionError:
-            pass
-        self.is_open = False  # dead: its end would stay readable
-
-    def has_ended(self) -> bool:
-        """Whether it is dead; `status` says how then. A debugger can keep the dead from being reaped."""
-        if self.status is None and not self.is_open and not process.is_alive(self.pid):
-            self.status = process.wait_status(self.pid)
-        return self.status is not None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it lives and waits for work."""
-        return self.mood == "idle" and self.is_open and self.status is None
-
-    def tell(self, message: str) -> None:
-        with suppress(OSError):  # it has just died; the next round reaps it
-            if message == "kill" and self.status is None:
-                os.kill(self.pid, signal.SIGKILL)
-                return
-            if self.status is None:  # first, or it could undo a stop by the job that the message begins
-                os.kill(self.pid, signal.SIGCONT)  # someone may have stopped it, and it would never hear
-            self.channel.send(message.encode())
 
 
 class Terms(NamedTuple):
@@ -261,6 +214,23 @@ def _close_all_but(keep: set[int]) -> None:
             os.closerange(low, fd)
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def heir_of(worker: Worker, early_deaths: int, host: str) -> dict[str, Any]:
+    """The wish for the worker that takes this one's place, later and later the more die at birth."""
+    wait_s = delay_s(early_deaths)
+    if early_deaths > 1:
+        in_a_row = f"is worker {early_deaths} in a row to die at birth"
+        log.say("supervisor", f"{worker.id} {in_a_row}; another starts in {wait_s:g} s")
+    now = models.now_ms()
+    deaths = {"early_deaths": early_deaths, "start_after": now + int(wait_s * 1000)}
+    return {"host": host, "created_at": now, "heir_of": worker.pk, **deaths}
+
+
+def delay_s(deaths: int) -> float:
+    """How long to wait before the next worker is started, after so many deaths at birth in a row."""
+    first, longest = RESTART_S
+    return min(first * 2.0 ** min(deaths - 1, 30), longest) if deaths else 0
 
 
 def in_words(code: int) -> str:

@@ -16,7 +16,7 @@ from engine.adoption import Adoption
 from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
 from workers import log
-from workers.birth import Child
+from workers.child import Child
 from workers.usage import Gauge
 
 BEAT_S = 5.0

@@ -29,6 +29,7 @@ class Hand:
     def __init__(self, folder: str, worker_pk: int, life: str, limit: int = LIMIT):
         self.waiting: deque[Claim] = deque()
         self.ended: list[Ended] = []
+        self.cancelled: set[tuple[int, int]] = set()  # pk and run of jobs held that are to be cancelled
         self.unsaid: Ended | None = None  # the last of them, as long as the journal does not say it
         self.limit = self.patience = self.most = limit
         self.reach = 1
@@ -67,7 +68,7 @@ class Hand:
         self.unsaid = None
         self.full = False
         if given_back:
-            self.waiting.clear()
+            self._drop_waiting()
         if asked is None:
             if self.waiting:
                 return
@@ -93,7 +94,19 @@ class Hand:
         """What had ended is stored and what waited given back, while a command runs: what is said of it stays."""
         self.ended = []
         self.unsaid = None
+        self._drop_waiting()
+
+    def _drop_waiting(self) -> None:
+        self.cancelled.difference_update(
+            (held.pk, held.run) for held in self.waiting
+        )  # their next run is that one again
         self.waiting.clear()
+
+    def cancel(self, run: tuple[int, int], present: Claim | None) -> bool:
+        """Remember that this run is to be cancelled, for the supervisor says it once; whether it is the present one."""
+        if any(held and (held.pk, held.run) == run for held in (present, *self.waiting)):
+            self.cancelled.add(run)
+        return present is not None and (present.pk, present.run) == run
 
     def begin(self, held: Claim) -> bool:
         """Say that the job's command is about to be started; False when that cannot be said."""
@@ -109,6 +122,7 @@ class Hand:
     def end(self, run: Ended) -> None:
         """Keep the end of a run, with those before it if it printed little."""
         self.ended.append(run)
+        self.cancelled.discard((run.held.pk, run.held.run))
         ending = run.ending
         if (ending.duration_ms or 0) > SHORT_MS:
             self.slow = True

@@ -121,7 +121,8 @@ class Loop:
             try:
                 claims, stale = turn(self.id, self.host, hand.ended, back, reach)
             except Unavailable as error:
-                self._wait_for_database(error)
+                self.trouble.say(str(error))  # nothing is lost while the worker lives
+                self._listen(1.0)
             else:
                 self._stored(stale)
                 hand.turn(claims, back, time.monotonic() - began)
@@ -161,14 +162,16 @@ class Loop:
     def _execute(self, held: Claim) -> None:
         """Run the job and keep its end, to be stored at once or with others."""
         self.started_at = models.now_ms()
-        if not self.hand.begin(held):
-            self._turn(alone=True)
-            if not self.hand.begin(held):
-                self.hand.journal.disown()
         self.held = held
         try:
+            if not self.hand.begin(held):
+                self._turn(alone=True)
+                if not self.hand.begin(held):
+                    self.hand.journal.disown()
             if self.stopping:
                 outcome = Outcome("released", Ending(error="stopped before it began and given back"))
+            elif (held.pk, held.run) in self.hand.cancelled:
+                outcome = Outcome("cancelled", Ending(error="cancelled before it began"))
             else:
                 order = self._order(held)
                 outcome = command.run(order, self.ears, self._hear, self._show, self._settle, self._cannot_end)
@@ -202,11 +205,6 @@ class Loop:
         assert self.held is not None, "nothing runs"
         self.stuck.add(self.held, pid, word)
         return self.stopping
-
-    def _wait_for_database(self, error: Unavailable) -> None:
-        """Nothing is lost while the worker lives: say it, wait a second, try again."""
-        self.trouble.say(str(error))
-        self._listen(1.0)
 
     # --- the supervisor
 
@@ -251,9 +249,9 @@ class Loop:
                 self.leaving = True
             case ["stop"]:
                 self.leaving = self.stopping = True
-            case ["cancel", pk, run] if self.held and (self.held.pk, self.held.run) == (int(pk), int(run)):
-                return "cancelled"
-            case ["cancel", *_]:
+            case ["cancel", pk, run]:
+                if self.hand.cancel((int(pk), int(run)), self.held):
+                    return "cancelled"
                 self._settle()  # it may be one of those that wait
         return None
 

@@ -25,6 +25,12 @@ def find_pid(worker: Worker, folder: str) -> None:
         Worker.update(pid=pid).where(Worker.pk == worker.pk).execute()
 
 
+def cancel(pks: list[int], folder: str) -> None:
+    """Say to those of these workers that live that their job is to be cancelled."""
+    for worker in Worker.select().where(Worker.pk.in_(pks)):
+        send(worker, signal.SIGUSR1, folder)
+
+
 def send(worker: Worker, number: int, folder: str) -> None:
     """Signal the worker: by a handle, once its open lock proves that it is no other process."""
     if worker.pid is None:

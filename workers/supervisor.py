@@ -19,9 +19,9 @@ from typing import Any
 import models
 from engine import dialect, wakeup
 from engine.errors import Unavailable
-from models import Job, Supervisor, Worker, db
+from models import Supervisor, Worker, db
 from workers import alarm, birth, control, locks, log, orphans, tree
-from workers.birth import Child
+from workers.child import Child, runs_to_cancel
 from workers.chores import Chores
 from workers.control import WISHES
 from workers.ground import Ground
@@ -32,9 +32,7 @@ REST_S = 1.0  # the longest sleep otherwise
 PAUSE_S = 0.05  # between two looks at what is wished: whoever enqueues a thousand jobs a second has the processor
 PATIENCE_S = 2.0  # for a lock; then the children and the signals are looked after before it is tried again
 ABANDON_S = 30.0  # for the workers of a database that is gone to end their commands
-RESTART_S = (1, 30)  # delay after a death at birth: the first, the longest
 EARLY_S = 1.0  # a worker that dies sooner, without a job, died at birth
-EARLY_LIMIT = 10  # deaths at birth in a row until it is left alone
 LEAVE_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _LEAVING = {"drain": "draining", "stop": "stopping", "kill": "stopping"}
 
@@ -49,6 +47,7 @@ class Supervision:
         self.folder = models.run_folder()
         self.children: dict[int, Child] = {}  # by pid
         self.leaving: str | None = None  # drain, stop
+        self.newest_pk: int | None = None  # while leaving: the newest worker that leaves too
         self.seen_version = 0
         self.is_behind = True  # something may be wished that it has not read
         self.read_at = -PAUSE_S  # when it read that last, by the monotonic clock
@@ -71,7 +70,7 @@ class Supervision:
     def run(self) -> bool:
         """Supervise until told to leave, or, when not managed, until nobody wants a worker.
 
-        True when it left because its database is gone or another now: whoever wants it may begin again.
+        True when it is to begin again: its database is gone or another now, or workers were wished for while it left.
         """
         tree.adopt_orphans("queuectl-super")
         db.obj.patience_s = PATIENCE_S
@@ -88,7 +87,7 @@ class Supervision:
                 self._round()
                 self.trouble.over(self.chores.beat)
                 if self._is_over() and self._leave():
-                    return False
+                    return bool(self.leaving) and not self.managed and control.may_anyone_be_wanted()
                 self._sleep()
             except Unavailable as error:
                 self.trouble.say(str(error))
@@ -147,21 +146,10 @@ class Supervision:
         self._look_again()
 
         def heir_of(worker: Worker) -> dict[str, Any] | None:
-            return self._heir(worker, early_deaths) if worker.desired == "run" and not self.leaving else None
+            is_wanted = worker.desired == "run" and not self.leaving
+            return birth.heir_of(worker, early_deaths, self.host) if is_wanted else None
 
         return self.recovery.recover(pk, reason, clean=clean, heir_of=heir_of, spare=spare)
-
-    def _heir(self, worker: Worker, early_deaths: int) -> dict[str, Any] | None:
-        """The wish for the worker that takes this one's place, later and later the more die at birth."""
-        if early_deaths >= EARLY_LIMIT:
-            self._log(f"{worker.id} was the {early_deaths}th worker to die at birth; no other is started")
-            return None
-        first, longest = RESTART_S
-        delay_s = min(first * 2 ** (early_deaths - 1), longest) if early_deaths else 0
-        now = models.now_ms()
-        start_after = now + int(delay_s * 1000)
-        deaths = {"early_deaths": early_deaths, "start_after": start_after, "heir_of": worker.pk}
-        return {"host": self.host, "created_at": now, **deaths}
 
     # --- wishes
 
@@ -180,8 +168,10 @@ class Supervision:
         self.has_orphans = False
         self.start_at = 0
         newborn: list[Worker] = []
-        living = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000)
-        for worker in list(living):
+        living = list(Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000))
+        if self.leaving and self.newest_pk is None:
+            self.newest_pk = living[-1].pk if living else 0
+        for worker in living:
             if worker.pk in known:
                 self._pass_on(known[worker.pk], worker)
             elif worker.started_at is not None:
@@ -197,9 +187,8 @@ class Supervision:
             return
         wish = self._wish(worker)
         status = _LEAVING.get(wish) or ("running" if child.mood != "starting" else "starting")
-        if wish != "run" and child.told != wish:
-            child.told = wish
-            child.tell(wish)
+        if wish != "run" and not child.wish(wish):
+            self._look_again()
         if (status, child.pid) != (worker.status, worker.pid):
             Worker.update(status=status, pid=child.pid).where(Worker.pk == worker.pk).execute()
 
@@ -208,6 +197,8 @@ class Supervision:
         return max(worker.desired, self.leaving or "run", key=WISHES.index)
 
     def _may_start(self, worker: Worker) -> bool:
+        if self.newest_pk is not None and worker.pk > self.newest_pk and worker.desired == "run":
+            return False  # wished for while this supervisor leaves: the next one starts it
         if self._wish(worker) != "run":
             final = {"status": "stopped", "stopped_at": models.now_ms(), "reason": "not started"}
             Worker.update(**final).where(Worker.pk == worker.pk).execute()
@@ -231,13 +222,11 @@ class Supervision:
         orphans.pass_on(worker, wish, self.folder)
 
     def _pass_on_cancels(self, known: dict[int, Child]) -> None:
-        asked = Job.select(Job.pk, Job.run, Job.locked_by).where(Job.state == "processing", Job.cancel_requested)
-        for job in list(asked.limit(1000)):
-            pk = int(str(job.locked_by)[1:])
-            if pk in known:
-                known[pk].tell(f"cancel {job.pk} {job.run}")
-            elif orphan := Worker.get_or_none(Worker.pk == pk):
-                orphans.send(orphan, signal.SIGUSR1, self.folder)
+        runs = runs_to_cancel()
+        for pk, child in known.items():
+            if not child.cancel(runs.pop(pk, set())):
+                self._look_again()
+        orphans.cancel(list(runs), self.folder)
 
     def _fork(self, newborn: list[Worker]) -> None:
         now = models.now_ms()
@@ -349,6 +338,7 @@ class Supervision:
                 self.lock = lock
                 Supervisor.update(stopped_at=None).where(Supervisor.pk == self.pk).execute()
                 return False
+        signal.set_wakeup_fd(-1)
         self._log("left")
         return True
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import models
 from models import Worker, db
 from workers import tree
-from workers.birth import Child
+from workers.child import Child
 
 EVERY_S = 5.0
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024

@@ -347,12 +347,12 @@ def arm(fault: str, mark: str) -> None:
 def _hurry() -> None:
     """What waits a second to spare the machine waits less here; how long is not what is tested."""
     from engine import retention
-    from workers import chores, command, hand, loop, supervisor
+    from workers import birth, chores, command, hand, loop, supervisor
 
     hand.SHORT_MS, hand.TOGETHER_S = 10_000, 100.0  # on a busy machine too, the jobs of the scenes are short
     command.LINGER_S = 10
     command.SHOW_EVERY_S = 0.05
-    supervisor.RESTART_S = (0, 1)
+    birth.RESTART_S = (0, 1)
     supervisor.REST_S = 0.1
     chores.FAILED_S = retention._REST_S = 0.1
     listen = loop.Loop._listen

@@ -12,6 +12,7 @@ import pytest
 
 import models
 from engine import jobs
+from engine.errors import Unavailable
 from engine.jobs import Claim, Ended, Ending
 from engine.output import Output
 from models import Attempt, Job
@@ -50,6 +51,10 @@ def _journal(folder: str) -> Journal:
 
 def full_disk(fd, data):
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _refuse(*_, **__):
+    raise Unavailable("The database is locked.")
 
 
 def _fill(hand: Hand, first: int, count: int) -> list[Claim]:
@@ -291,6 +296,31 @@ def test_a_job_that_waits_behind_another_can_be_cancelled(loop):
         "cancelled",
         "pending",
     ]
+
+
+def test_a_cancel_of_a_job_that_waits_is_remembered_while_nothing_can_be_stored(loop, monkeypatch):
+    made, supervisor = loop
+    _, waiting, _ = _held(made, 3)
+    supervisor.send(f"cancel {waiting.pk} {waiting.run}".encode())
+    with monkeypatch.context() as patch:
+        patch.setattr(loops, "turn", _refuse)
+        assert made._hear() is None
+    made._execute(made.hand.next())
+    assert [(ended.held, ended.outcome) for ended in made.hand.ended] == [(waiting, "cancelled")]
+    assert not made.hand.cancelled
+
+
+def test_a_cancel_that_comes_before_the_command_begins_is_heeded(loop, monkeypatch):
+    """There is no room to say that the job begins, and the database is locked: the worker listens while it waits."""
+    made, supervisor = loop
+    held, *_ = _held(made, 2)
+    made.held = None
+    supervisor.send(f"cancel {held.pk} {held.run}".encode())
+    answers = iter([_refuse, jobs.turn])
+    monkeypatch.setattr(loops, "turn", lambda *words: next(answers)(*words))
+    monkeypatch.setattr(made.hand, "begin", lambda held: False)
+    made._execute(held)
+    assert [(ended.held, ended.outcome) for ended in made.hand.ended] == [(held, "cancelled")]
 
 
 def test_a_worker_without_a_job_for_a_while_gives_back_memory_once(loop, monkeypatch):

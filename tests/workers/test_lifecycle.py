@@ -15,7 +15,7 @@ from engine import config, jobs, queries
 from engine.errors import InvalidInput, NotFound
 from models import Worker
 from tests.support import wait_until
-from workers import control
+from workers import birth, control
 
 
 def test_a_started_worker_runs_what_waits_and_what_comes(queue):
@@ -161,25 +161,28 @@ def test_quit_or_a_second_interrupt_gives_the_running_jobs_back(queue, signals):
     assert queue.outcomes(job_id) == ["released"]
 
 
-def test_a_worker_that_dies_at_birth_is_restarted_a_few_times_and_then_left_alone(queue):
-    """A supervisor of its own, whose workers raise as soon as they live and whose patience is short."""
+def test_a_worker_that_dies_at_birth_is_restarted_however_often_that_happens(queue):
+    """A supervisor of its own, whose workers raise as soon as they live and which waits little."""
     program = f"""
 import models, workers.supervisor as s
 from workers import locks
 models.connect({str(queue.path)!r})
 s.birth.Loop.run = lambda loop: 1 / 0
-s.RESTART_S, s.EARLY_LIMIT = (0.01, 0.05), 4
+s.birth.RESTART_S = (0.01, 0.05)
 models.Worker.insert(host="", created_at=0).execute()
 s.Supervision(locks.take(locks.of_supervisor(models.run_folder())), managed=True).run()
 """
     supervisor = subprocess.Popen([sys.executable, "-c", program], cwd=models.ROOT, stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: Worker.select().where(Worker.status == "lost").count() == 4)
-    assert not queue.workers()
+    wait_until(lambda: Worker.select().where(Worker.status == "lost").count() > 12)
+    assert queue.workers()
     supervisor.terminate()
     _, said = supervisor.communicate()
     assert "ZeroDivisionError" in said
-    assert "4th worker to die at birth" in said
-    assert [row.early_deaths for row in Worker.select().order_by(Worker.pk)] == [0, 1, 2, 3]
+    assert "w4 is worker 4 in a row to die at birth; another starts in 0.05 s" in said
+
+
+def test_the_wait_after_deaths_at_birth_grows_to_five_minutes():
+    assert [birth.delay_s(deaths) for deaths in (0, 1, 2, 9, 10, 1_000_000)] == [0, 1, 2, 256, 300, 300]
 
 
 def test_a_claim_prefers_priority_then_age_over_several_queues(queue):
