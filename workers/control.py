@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import models
 from engine import wakeup
-from engine.errors import InvalidInput, NotFound, Unavailable
+from engine.errors import InvalidInput, NotFound, QueueError, Refused, Unavailable
 from models import Job, Worker, db
-from workers import locks, log
+from workers import lockfile, locks, log
 
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
@@ -33,14 +33,14 @@ class Scaling(NamedTuple):
 def start(count: int = 1) -> list[str]:
     """Wish for `count` more workers on this host and return their ids; they start within moments.
 
-    Raises InvalidInput when that would be less than 1 or more than MOST in all, Unavailable when no supervisor
-    can be started.
+    Raises InvalidInput when that would be less than 1 or more than MOST in all, Refused while the supervisor leaves and
+    only its service begins another, Unavailable when no supervisor can be started. What is refused leaves nothing.
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InvalidInput("The number of workers must be a whole number, 1 or more.", "count")
     with db.transaction():
         ids = _bear(count)
-    ensure_supervisor()
+    _make_true(ids, {})
     return ids
 
 
@@ -65,7 +65,7 @@ def force_stop(worker_id: str | None = None) -> list[str]:
 def scale(count: int) -> Scaling:
     """Let `count` workers take jobs: start those that lack, or drain those that are too many, idle ones first.
 
-    Raises InvalidInput when that is less than 0 or more than MOST, Unavailable as `start`.
+    Raises InvalidInput when that is less than 0 or more than MOST, Refused and Unavailable as `start`.
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise InvalidInput("The number of workers must be a whole number, 0 or more.", "count")
@@ -77,7 +77,7 @@ def scale(count: int) -> Scaling:
         Worker.update(desired="drain").where(Worker.pk.in_(spared)).execute()
         done = Scaling(len(willing), _bear(max(0, count - len(willing))), [f"w{pk}" for pk in spared])
     if done.started or done.drained:
-        ensure_supervisor()
+        _make_true(done.started, {"run": spared})
     return done
 
 
@@ -93,6 +93,21 @@ def wait_ended(worker_ids: list[str], timeout_s: float | None = None) -> list[st
         time.sleep(0.05)
 
 
+def _make_true(born: list[str], before: dict[str, list[int]]) -> None:
+    """Let a supervisor make a wish true, or take the wish back and raise: what is refused leaves nothing.
+
+    born: the workers wished for. before: those whose end was wished for, by what was wished of them until then.
+    """
+    try:
+        ensure_supervisor()
+    except QueueError:
+        with db.transaction():
+            Worker.delete().where(Worker.pk.in_([_pk(name) for name in born]), Worker.started_at.is_null()).execute()
+            for desired, pks in before.items():
+                Worker.update(desired=desired).where(Worker.pk.in_(pks)).execute()
+        raise
+
+
 def supervisor_lives() -> bool:
     """Whether this host has a supervisor for this database."""
     return locks.is_held(locks.of_supervisor(models.run_folder()))
@@ -100,8 +115,12 @@ def supervisor_lives() -> bool:
 
 def ensure_supervisor() -> None:
     """Start a detached supervisor unless one lives. Raises Unavailable with its last words when it cannot start."""
-    if not supervisor_lives():
-        _launch()
+    try:
+        if not supervisor_lives():
+            _launch()
+    except OSError as error:
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        raise Unavailable(f"The supervisor could not start: {name}{error.strerror}.") from error
 
 
 def log_path() -> str:
@@ -111,6 +130,12 @@ def log_path() -> str:
 
 def _bear(count: int) -> list[str]:
     """Inside a transaction: the wish for so many more workers; their ids."""
+    note = lockfile.read(models.run_folder())
+    if note and note.managed and note.leaving and supervisor_lives():
+        raise Refused(
+            f"The supervisor (process {note.pid}) was told to end and starts no workers; start its service or 'make run' "
+            "again, or try again when it has ended."
+        )
     living = _living().count()
     if living + count > MOST:
         raise InvalidInput(f"At most {MOST} workers can live on one host; {living} do.", "count")
@@ -159,14 +184,17 @@ def _wish(wish: str, worker_id: str | None) -> list[str]:
     if worker_id is not None:
         chosen &= Worker.pk == _pk(worker_id)
     with db.transaction():
-        pks = [pk for (pk,) in _living().where(chosen).tuples()]
+        before: dict[str, list[int]] = {}
+        for worker in Worker.select().where(chosen).order_by(Worker.pk):
+            before.setdefault(worker.desired, []).append(worker.pk)
+        pks = sorted(pk for some in before.values() for pk in some)
         if worker_id is not None and not pks:
             raise NotFound(f"Worker {worker_id} does not live (any more).")
         # A stop is never softened to a drain.
         Worker.update(desired=wish).where(chosen, Worker.desired.in_(WISHES[: WISHES.index(wish)])).execute()
         wakeup.nudge()
     if pks:
-        ensure_supervisor()
+        _make_true([], before)
     return [f"w{pk}" for pk in pks]
 
 
@@ -220,6 +248,15 @@ def _last_words() -> str:
 def is_anyone_wanted() -> bool:
     """Whether a worker is wished for, on any host."""
     return Worker.select().where(Worker.stopped_at.is_null()).exists()
+
+
+def is_anyone_wanted_since(instant: int) -> bool:
+    """Whether a worker was wished for since that instant and is not begun; True when the database does not say."""
+    new = (Worker.created_at >= instant) & Worker.started_at.is_null() & (Worker.desired == "run")
+    try:
+        return Worker.select().where(Worker.stopped_at.is_null(), new).exists()
+    except Unavailable:
+        return True
 
 
 def may_anyone_be_wanted() -> bool:

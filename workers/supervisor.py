@@ -20,7 +20,7 @@ import models
 from engine import dialect, wakeup
 from engine.errors import Unavailable
 from models import Supervisor, Worker, db
-from workers import alarm, birth, control, locks, log, orphans, tree
+from workers import alarm, birth, control, lockfile, locks, log, orphans, tree
 from workers.child import Child, runs_to_cancel
 from workers.chores import Chores
 from workers.control import WISHES
@@ -47,7 +47,7 @@ class Supervision:
         self.folder = models.run_folder()
         self.children: dict[int, Child] = {}  # by pid
         self.leaving: str | None = None  # drain, stop
-        self.newest_pk: int | None = None  # while leaving: the newest worker that leaves too
+        self.left_at = 0  # when it was told to leave, by the clock: what is wished for later is the next one's
         self.seen_version = 0
         self.is_behind = True  # something may be wished that it has not read
         self.read_at = -PAUSE_S  # when it read that last, by the monotonic clock
@@ -61,6 +61,7 @@ class Supervision:
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         self.ready: set[int] = set()  # descriptors that have something to read
+        lockfile.write(lock, managed, leaving=False)
         now = models.now_ms()
         self.pk = Supervisor.insert(
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
@@ -87,7 +88,7 @@ class Supervision:
                 self._round()
                 self.trouble.over(self.chores.beat)
                 if self._is_over() and self._leave():
-                    return bool(self.leaving) and not self.managed and control.may_anyone_be_wanted()
+                    return bool(self.leaving) and not self.managed and control.is_anyone_wanted_since(self.left_at)
                 self._sleep()
             except Unavailable as error:
                 self.trouble.say(str(error))
@@ -168,10 +169,8 @@ class Supervision:
         self.has_orphans = False
         self.start_at = 0
         newborn: list[Worker] = []
-        living = list(Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000))
-        if self.leaving and self.newest_pk is None:
-            self.newest_pk = living[-1].pk if living else 0
-        for worker in living:
+        living = Worker.select().where(Worker.stopped_at.is_null()).order_by(Worker.pk).limit(10_000)
+        for worker in list(living):
             if worker.pk in known:
                 self._pass_on(known[worker.pk], worker)
             elif worker.started_at is not None:
@@ -197,8 +196,8 @@ class Supervision:
         return max(worker.desired, self.leaving or "run", key=WISHES.index)
 
     def _may_start(self, worker: Worker) -> bool:
-        if self.newest_pk is not None and worker.pk > self.newest_pk and worker.desired == "run":
-            return False  # wished for while this supervisor leaves: the next one starts it
+        if self.leaving and worker.desired == "run" and worker.created_at >= self.left_at:
+            return False  # the next supervisor starts it
         if self._wish(worker) != "run":
             final = {"status": "stopped", "stopped_at": models.now_ms(), "reason": "not started"}
             Worker.update(**final).where(Worker.pk == worker.pk).execute()
@@ -282,7 +281,8 @@ class Supervision:
 
     def _leave_by(self, way: str) -> None:
         if self.leaving != way:
-            self.leaving = way
+            self.leaving, self.left_at = way, self.left_at or models.now_ms()
+            lockfile.write(self.lock, self.managed, leaving=True)
             self._look_again()
             self._log("leaving " + ("after the running jobs" if way == "drain" else "at once"))
 
@@ -336,6 +336,7 @@ class Supervision:
             lock = locks.take(locks.of_supervisor(self.folder))
             if lock is not None:
                 self.lock = lock
+                lockfile.write(lock, self.managed, leaving=False)
                 Supervisor.update(stopped_at=None).where(Supervisor.pk == self.pk).execute()
                 return False
         signal.set_wakeup_fd(-1)

@@ -1,0 +1,39 @@
+"""What a supervisor says of itself in its lock file: for those who find it leaving, or dead."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from workers import locks
+
+
+class Note(NamedTuple):
+    """managed: a process runner or service began it, and decides whether another begins. folder: where jobs run."""
+
+    pid: int
+    managed: bool
+    leaving: bool
+    folder: str
+
+
+def write(lock: int, managed: bool, *, leaving: bool) -> None:
+    """Say it in the file with this descriptor. On a full disk nothing is said."""
+    folder = ""
+    with suppress(FileNotFoundError):
+        folder = os.getcwd()
+    said = json.dumps(Note(os.getpid(), managed, leaving, folder)).encode()
+    with suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, said, 0)
+
+
+def read(folder: str) -> Note | None:
+    """What the present supervisor says, or the last one; None when that is not known."""
+    try:
+        with open(locks.of_supervisor(folder), "rb") as file:
+            return Note(*json.loads(file.read()))
+    except (OSError, ValueError, TypeError):
+        return None
