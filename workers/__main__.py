@@ -22,7 +22,7 @@ from typing import NoReturn
 import models
 from engine.errors import InvalidInput, QueueError
 from models import Worker
-from workers import control, locks, log
+from workers import control, lockfile, locks, log
 from workers.supervisor import LEAVE_SIGNALS, Supervision
 
 
@@ -56,6 +56,7 @@ def _supervise(options: argparse.Namespace) -> bool:
     lock = _take_lock(wait=not options.detached)
     if lock is None:
         return False
+    lockfile.write(lock, not options.detached, leaving=False)
     # From here on they wait until the supervisor heeds them: no wish is left behind with nobody to make it true.
     signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
     _wish_for(options.count)

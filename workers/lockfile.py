@@ -25,9 +25,8 @@ def write(lock: int, managed: bool, *, leaving: bool) -> None:
     with suppress(FileNotFoundError):
         folder = os.getcwd()
     said = json.dumps(Note(os.getpid(), managed, leaving, folder)).encode()
-    with suppress(OSError):
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, said, 0)
+    with suppress(OSError):  # never shorter than it was, so that others read it whole
+        os.pwrite(lock, said.ljust(os.fstat(lock).st_size), 0)
 
 
 def read(folder: str) -> Note | None:

@@ -61,7 +61,6 @@ class Supervision:
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         self.ready: set[int] = set()  # descriptors that have something to read
-        lockfile.write(lock, managed, leaving=False)
         now = models.now_ms()
         self.pk = Supervisor.insert(
             host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
@@ -336,7 +335,6 @@ class Supervision:
             lock = locks.take(locks.of_supervisor(self.folder))
             if lock is not None:
                 self.lock = lock
-                lockfile.write(lock, self.managed, leaving=False)
                 Supervisor.update(stopped_at=None).where(Supervisor.pk == self.pk).execute()
                 return False
         signal.set_wakeup_fd(-1)

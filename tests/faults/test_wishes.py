@@ -13,7 +13,7 @@ import workers
 from engine.errors import Refused, Unavailable
 from models import Worker
 from tests.support import wait_until
-from workers import control, lockfile
+from workers import control
 
 VERBS = {
     "start": lambda: workers.start(2),
@@ -53,7 +53,7 @@ def draining(queue, gate: Path, pid: int) -> None:
     job_id = queue.add(f"until [ -e {gate} ]; do sleep 0.05; done")
     queue.wait_for(job_id, "processing")
     os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: lockfile.read(models.run_folder()).leaving)
+    wait_until(lambda: queue.workers("draining"))
 
 
 def test_a_start_while_a_detached_supervisor_drains_is_kept_for_the_next(queue, gate):
