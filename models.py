@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 
 from peewee import (
     BigAutoField,
@@ -20,7 +19,7 @@ from peewee import (
     TextField,
 )
 
-from engine import opening
+from engine import clock, opening
 from engine.database import Sqlite
 
 ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -261,8 +260,8 @@ TABLES += (Queue, Stat, History, Operation, SettingChange, View)
 
 
 def now_ms() -> int:
-    """The present instant: milliseconds since 1970, UTC. The only reader of the wall clock in the engine."""
-    return time.time_ns() // 1_000_000
+    """The present instant: milliseconds since 1970, UTC. The one clock of the engine (engine/clock.py)."""
+    return clock.now_ms()
 
 
 def instance() -> str:
@@ -287,6 +286,7 @@ def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
     Raises Unavailable when it cannot be opened, its schema is newer than this code, or older and in use.
     """
     opened = opening.sqlite(path_of(url), durable=durable)
+    clock.keep_in(f"{opened.database}.run")
     opening.create_private(opened.database)
     opening.leave(db.obj)
     db.initialize(opened)

@@ -22,13 +22,16 @@ _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 @click.command(epilog=example("doctor"))
 @click.option("--fix", is_flag=True, help="Count anew and remove stale lock files; nothing else is changed.")
+@click.option("--follow-clock", is_flag=True, help="Follow the system's clock at once after a long step forward.")
 @json_option
-def doctor(fix: bool, as_json: bool | None) -> int:
+def doctor(fix: bool, follow_clock: bool, as_json: bool | None) -> int:
     """Look whether all is well and say what to do; 1 when there is a problem, 0 with warnings at most."""
     from engine.health import PROBLEM
     from workers import doctor as examiner
 
     done = examiner.mend(database()) if fix else []
+    if follow_clock:
+        done += examiner.follow_clock(database())
     try:
         interruption.told()  # to look at all of a large database takes time
         found = examiner.examine(database())

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine import health, queries, queues
+from engine import clock, health, queries, queues, wording
 from engine.queues import Standing
 from engine.wording import plural
 from models import Job, Supervisor, Worker, db
@@ -18,7 +18,7 @@ _MEGABYTE = 1024 * 1024
 class Alarm(NamedTuple):
     """One thing that is wrong.
 
-    cause: no worker, silent, paused, space or clock. text: the sentence, up to `at` when there is an instant.
+    cause: no worker, silent, paused, space, clock or clock ahead. text: the sentence, up to `at` when there is an instant.
     queue: the one to resume, where that helps.
     """
 
@@ -80,6 +80,10 @@ def _space() -> Alarm | None:
 
 def _clock(beats: Sequence[Supervisor], now: int) -> Alarm | None:
     """By the last beat and the last arrival; `doctor` looks at every job."""
+    doubt = clock.doubt()
+    if doubt is not None:
+        ahead = wording.span(doubt.ahead_ms)
+        return Alarm("clock ahead", f"The system's clock went forward by {ahead}: QueueCTL follows it at", doubt.until)
     arrival = Job.select(Job.created_at).order_by(Job.pk.desc()).limit(1).scalar() or 0
     latest = max([arrival, *(row.beat_at for row in beats)])
     if latest - now <= health.CLOCK_MS:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import models
-from engine import space
+from engine import clock, queries, space, wording
 from engine.driver import DAMAGED
 from engine.errors import QueueError
 from models import db
@@ -67,7 +67,7 @@ def of_database() -> list[Finding]:
         looked_at("references", references),
         looked_at("schema", schema),
         looked_at("counters", counters),
-        looked_at("clock", clock),
+        looked_at("clock", system_clock),
     ]
 
 
@@ -232,8 +232,12 @@ def counters() -> Finding:
     return Finding("counters", PROBLEM, f"{wrong} differ from the jobs", "'queuectl doctor --fix' counts anew.")
 
 
-def clock() -> Finding:
-    """Whether time has gone forward since the last change of a job."""
+def system_clock() -> Finding:
+    """Whether the system's clock is followed, and time has gone forward since the last change of a job."""
+    doubt = clock.doubt()
+    if doubt is not None:
+        says = f"it went forward by {wording.span(doubt.ahead_ms)}; it is followed at {queries.iso(doubt.until)}"
+        return Finding("clock", WARNING, says, "Set it, by NTP. If it is right: 'queuectl doctor --follow-clock'.")
     newest = db.execute_sql("SELECT max(updated_at) FROM job").fetchone()[0] or 0
     ahead_ms = newest - models.now_ms()
     if ahead_ms <= CLOCK_MS:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import models
-from engine import jobs
+from engine import clock, jobs, queries, wording
 from engine.adoption import Adoption
 from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
@@ -52,10 +52,11 @@ class Chores:
             _Chore(Adoption().step, FAILED_S),
             _Chore(Retention().step, FAILED_S),
         )
-        self.clock = (
-            max(models.now_ms(), _last_written(supervisor_pk)),
-            time.monotonic(),
-        )  # what it showed when last looked at
+        written, now = _last_written(supervisor_pk), models.now_ms()
+        self.clock = max(now, written), time.monotonic()  # what it showed when last looked at
+        self.is_doubted = False
+        if written and now - written > clock.STANDS_MS:  # the machine was off, or its clock is wrong: that shows soon
+            self.chores[-1].due_at = time.monotonic() + clock.STANDS_MS / 1000
 
     def step(self) -> bool:
         """Do what is due now; a little at a time, for the workers' sake. Returns whether anything was."""
@@ -67,6 +68,7 @@ class Chores:
 
     def watch_clock(self) -> bool:
         """When the clock was set back, what was due stays due, and no retry waits longer for it. True when it was."""
+        self._say_whether_doubted()
         (wall, at), now, elapsed_at = self.clock, models.now_ms(), time.monotonic()
         before = wall + int((elapsed_at - at) * 1000)
         fell = before - now > CLOCK_STEP_MS
@@ -77,6 +79,16 @@ class Chores:
             log.say("supervisor", f"the clock was set back by {seconds} s; {moved} waiting jobs follow it")
         self.clock = now, elapsed_at
         return fell
+
+    def _say_whether_doubted(self) -> None:
+        doubt = clock.doubt()
+        if (doubt is not None) != self.is_doubted:
+            self.is_doubted = doubt is not None
+            if doubt is None:
+                log.say("supervisor", "the system's clock is followed again")
+            else:
+                until = f"it is followed at {queries.iso(doubt.until)} if it stays so"
+                log.say("supervisor", f"the system's clock went forward by {wording.span(doubt.ahead_ms)}; {until}")
 
     def beat(self) -> float:
         """Say that the supervisor lives; in how many seconds again."""

@@ -6,7 +6,7 @@ import os
 import socket
 
 import models
-from engine import dialect, health, survivors
+from engine import clock, dialect, health, survivors, wording
 from engine.errors import QueueError
 from engine.health import OK, PROBLEM, WARNING, Finding
 from engine.queries import SILENT_MS
@@ -41,6 +41,17 @@ def mend(url: str | None = None) -> list[str]:
     done = health.mend()
     removed = _remove_locks(_stale_locks())
     return [*done, f"Removed {removed} stale lock files."] if removed else done
+
+
+def follow_clock(url: str | None = None) -> list[str]:
+    """The system's clock is right: every process of this host follows it from now on. What was done, in words."""
+    path = models.path_of(url)
+    if not os.path.exists(path):
+        return []
+    models.connect(path)
+    doubt = clock.doubt()
+    clock.follow_now()
+    return [] if doubt is None else [f"Followed the clock, {wording.span(doubt.ahead_ms)} ahead."]
 
 
 def _of_processes() -> list[Finding]:

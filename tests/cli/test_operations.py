@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from engine import clock
 from tests.cli.conftest import ROOT
 
 
@@ -29,6 +31,18 @@ def test_doctor_finds_nothing_wrong_in_a_new_queue(queuectl):
     assert found["done"] == []
     assert [check for check in found["checks"] if check["verdict"] == "problem"] == []
     assert {"integrity", "counters", "supervisor", "disk space", "SQLite"} <= {row["check"] for row in found["checks"]}
+
+
+def test_doctor_follows_a_clock_that_went_forward_when_asked(queuectl):
+    queuectl.ok("enqueue", "--id", "a", "true")
+    wall, since_boot = clock._read_clocks()
+    a_day_ago = wall - since_boot - 86_400_000
+    Path(f"{queuectl.database}.run", "clock").write_text(f"{clock._boot()} {a_day_ago} 0 0")
+    advice = "If it is right: 'queuectl doctor --follow-clock'."
+    assert advice in queuectl.ok("doctor", "--no-json")
+    followed = queuectl.ok("doctor", "--follow-clock", "--no-json")
+    assert "Followed the clock, 1 d 0 h ahead." in followed
+    assert advice not in followed
 
 
 def test_doctor_makes_no_database(queuectl):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine import alarms, health, queues
+from engine.clock import Doubt
 from models import Supervisor, Worker
 
 
@@ -35,6 +36,13 @@ def test_due_jobs_without_a_worker(queue, clock):
     assert rings(clock.now) == [("no worker", "No workers are running: 1 job waits", None, None)]
     queue.add()
     assert rings(clock.now)[0][1] == "No workers are running: 2 jobs wait"
+
+
+def test_a_clock_that_went_forward_and_is_not_followed_yet(queue, clock, monkeypatch):
+    monkeypatch.setattr(alarms.clock, "doubt", lambda: Doubt(86_400_000, 5))
+    assert rings(clock.now) == [
+        ("clock ahead", "The system's clock went forward by 1 d 0 h: QueueCTL follows it at", 5, None)
+    ]
 
 
 def test_a_supervisor_that_is_silent_while_it_has_workers(queue, clock):

@@ -92,10 +92,10 @@ def test_another_journal_mode_is_found_and_mended(queue):
 
 def test_a_clock_that_was_set_back_is_found(queue, clock):
     queue.add("job")
-    assert health.clock().verdict == OK
+    assert health.system_clock().verdict == OK
     clock.forward(-3600)
-    assert health.clock().verdict == WARNING
-    assert "3,600 s" in health.clock().says
+    assert health.system_clock().verdict == WARNING
+    assert "3,600 s" in health.system_clock().says
 
 
 @pytest.mark.parametrize(

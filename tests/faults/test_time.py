@@ -22,17 +22,29 @@ from workers import locks, orphans, tree
 HOUR_MS = 3600 * 1000
 
 
-class Clock:
-    """The wall clock of a supervisor and its workers: the true one and an offset, read from a file at every look."""
+FOLLOWED = "models.now_ms = lambda: time.time_ns() // 1_000_000 + int(offset.read_text())"
+STEPPED = """
+from engine import clock, retention
+read_clocks = clock._read_clocks
+clock._read_clocks = lambda: (read_clocks()[0] + int(offset.read_text()), read_clocks()[1])
+retention._REST_S = 0.1
+"""
 
-    def __init__(self, folder: Path):
+
+class Clock:
+    """The wall clock of a supervisor and its workers: the true one and an offset, read from a file at every look.
+
+    how: the clock they follow is moved (as a step that has stood for long), or the one of the system.
+    """
+
+    def __init__(self, folder: Path, how: str = FOLLOWED):
         self.file = folder / "offset"
         self.set(0)
         self.program = f"""
 import pathlib, time, models, workers.supervisor as s
 from workers import locks
 offset = pathlib.Path({str(self.file)!r})
-models.now_ms = lambda: time.time_ns() // 1_000_000 + int(offset.read_text())
+{how}
 models.connect({str(folder / "queue.db")!r}, durable=False)
 models.Worker.insert(host="", created_at=models.now_ms()).execute()
 s.Supervision(locks.take(locks.of_supervisor(models.run_folder())), managed=True).run()
@@ -57,6 +69,24 @@ def far(queue, clock, monkeypatch) -> None:
     monkeypatch.setattr(models, "now_ms", lambda: true_now() + int(clock.file.read_text()))
     queue.run_workers(program=clock.program)
     wait_until(lambda: queue.workers("idle"))
+
+
+def test_a_step_forward_deletes_nothing_and_runs_nothing_early(queue, tmp_path):
+    clock = Clock(tmp_path, STEPPED)
+    queue.run_workers(program=clock.program)
+    later = queue.add("true", run_at="+1d")
+    kept = queue.add("true")
+    queue.wait_for(kept, "completed")
+    clock.set(40 * 24 * HOUR_MS)
+    wait_until(lambda: "the system's clock went forward by 40 d" in queue.logged())
+    old = queue.add("true")
+    queue.wait_for(old, "completed")
+    Job.update(finished_at=models.now_ms() - 8 * 24 * HOUR_MS).where(Job.id == old).execute()
+    wait_until(lambda: not Job.select().where(Job.id == old).exists())  # what is old by the time before the step goes
+    assert (queue.state(kept), queue.state(later)) == ("completed", "pending")
+    clock.set(0)
+    wait_until(lambda: "the system's clock is followed again" in queue.logged())
+    queue.wait_for(queue.add("true"), "completed")
 
 
 def test_a_clock_set_forward_makes_due_what_it_says_is_due(queue, clock):
