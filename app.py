@@ -9,12 +9,26 @@ import hashlib
 from typing import Any
 
 from flask import Flask
-from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 
 import models
-from views import BLUEPRINTS, assets, cookies, errors, guards, preferences, proxies, shared, shortcuts, signals, words
+from views import (
+    BLUEPRINTS,
+    assets,
+    cookies,
+    errors,
+    guards,
+    packing,
+    place,
+    preferences,
+    proxies,
+    shared,
+    shortcuts,
+    signals,
+    tokens,
+    words,
+)
 
 _MEGABYTE = 1024 * 1024
 _PATIENCE_S = 5.0  # a person waits no longer for a lock
@@ -40,11 +54,13 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     Htmx(app)
     guards.init_app(app)  # before the token check: a foreign request needs no look at its form
     proxies.init_app(app)  # around the guards, which judge the host that a proxy says
-    CSRFProtect(app)
+    tokens.Tokens(app)
+    packing.init_app(app)
     errors.init_app(app)
     words.init_app(app)
     assets.init_app(app)
     preferences.init_app(app)
+    place.init_app(app)
     shortcuts.init_app(app)
     signals.init_app(app)
     shared.init_app(app)

@@ -81,6 +81,11 @@ def expect(verb: str, filters: Mapping[str, str | None]) -> int | None:
     return search.count(search.by_age(given.get("state")), wanted, COUNTED, _LOOK_S, is_heavy(given))
 
 
+def running(ids: Iterable[str]) -> list[Job]:
+    """Those of the jobs with these ids that run now, the oldest first."""
+    return list(Job.select().where(Job.id.in_(list(ids)), Job.state == "processing").order_by(Job.pk).limit(MOST_IDS))
+
+
 def takes(verb: str, state: str | None) -> bool:
     """Whether jobs in this state can be meant; None: in whatever state."""
     return state is None or state in bulk.ALLOWED[verb]

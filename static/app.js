@@ -1,5 +1,5 @@
-// What the server cannot do: hold polls while the reader is busy, keep times moving, show toasts and dialogs.
-// The keys are in keys.js.
+// What the server cannot do: hold polls while the reader is busy, keep times moving, show dialogs.
+// The keys are in keys.js, the notes of actions in toasts.js, lists that stand still in hold.js.
 "use strict";
 
 const $ = (selector, root = document) => root.querySelector(selector);
@@ -93,6 +93,7 @@ function sayTrouble({ detail: { elt, xhr } }) {
 }
 document.addEventListener("htmx:responseError", sayTrouble);
 document.addEventListener("htmx:sendError", sayTrouble);
+document.addEventListener("htmx:timeout", sayTrouble);
 
 function pollNow() {
   document.querySelectorAll("[data-poll]").forEach((region) => window.htmx?.trigger(region, "poll"));
@@ -155,41 +156,8 @@ function tick() {
 
 setInterval(tick, 1000);
 
-// --- toasts, dialogs, theme
+// --- dialogs, theme
 
-function toast({ text, kind, undo }) {
-  const note = $("#toast").content.firstElementChild.cloneNode(true);
-  const leave = () => {
-    if (document.hidden || note.matches(":hover, :focus-within")) setTimeout(leave, 3000);
-    else note.remove();
-  };
-  note.dataset.kind = kind;
-  $(".toast-text", note).textContent = text;
-  if (undo) offer(undo, $(".undo", note));
-  note.addEventListener("click", ({ target }) => target.matches(".toast-close") && note.remove());
-  $("#toasts").append(note);
-  window.htmx?.process(note);
-  setTimeout(leave, undo || kind === "bad" ? 20000 : 8000);
-}
-
-function offer({ label, url, fields, target }, form) {
-  for (const [name, value] of Object.entries(fields)) {
-    form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
-  }
-  form.hidden = false;
-  form.action = url;
-  form.setAttribute("hx-post", url);
-  form.setAttribute("hx-swap", target ? "outerHTML" : "none");
-  if (target) form.setAttribute("hx-target", `#${target}`);
-  $("button", form).textContent = label;
-  form.addEventListener("htmx:afterRequest", () => form.closest(".toast").remove());
-}
-
-document.addEventListener("toast", ({ target, detail }) => {
-  if (target.matches("[data-poll]")) return;
-  if (detail.kind === "bad") $("#dialog").close();
-  toast(detail);
-});
 document.addEventListener("changed", () => $("#dialog").close());
 document.addEventListener("prefer", ({ detail }) => {
   document.documentElement.dataset[detail.name] = detail.choice;

@@ -31,14 +31,12 @@
     tell();
   });
 
-  // A poll that would move rows under a selection, or on an older page, asks only how many are new.
+  // A poll on an older page asks only how many are new.
   document.addEventListener("htmx:configRequest", ({ detail }) => {
     const { elt, formData, triggeringEvent } = detail;
     if (elt.matches(".filter")) clear();
     if (!elt.matches("[data-poll]") || triggeringEvent?.type === "changed") return;
-    if (elt.matches("[data-holds]") || elt.querySelector(".rows input:checked")) {
-      formData.set("news", find("#news a")?.dataset.count ?? 0);
-    }
+    if (elt.matches("[data-holds]")) formData.set("news", find("#news a")?.dataset.count ?? 0);
   });
 
   document.addEventListener("htmx:afterRequest", ({ detail }) => {

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from flask import Response, flash, g, redirect, render_template, request, url_for
-from flask_wtf.csrf import generate_csrf
 from htmx_flask import make_response
 
 import models
 from engine import visible
-from views import guards, signals
+from views import guards, signals, tokens
 from views.shelf import Piece
 
 # What stands in a piece that everybody may have for what belongs to one reader. Nobody can guess it, so nobody can put
@@ -85,11 +84,11 @@ def for_everybody(old: Piece | None = None) -> Iterator[None]:
 
     old: the piece as it was, taken again by `live` when nothing changed.
     """
-    g.for_everybody, g.csrf_token = old, _TOKEN  # Flask-WTF takes the token from there, whoever asks for it
+    g.for_everybody, g.masked_token = old, _TOKEN  # views/tokens.py takes the token from there
     try:
         yield
     finally:
-        del g.for_everybody, g.csrf_token
+        del g.for_everybody, g.masked_token
 
 
 def told(piece: Piece) -> Any:
@@ -99,7 +98,7 @@ def told(piece: Piece) -> Any:
         return "", 204
     text = piece.text.replace(_VERSION, _version(piece.digest, alarming, piece.made_at))
     if _TOKEN in text:
-        text = text.replace(_TOKEN, generate_csrf())
+        text = text.replace(_TOKEN, tokens.current())
     return make_response(text, trigger=signals.event(piece.title, alarming))
 
 
@@ -124,8 +123,10 @@ def say_next(sentence: str, undo: Undo | None = None, link: tuple[str, str] | No
 
 
 def toast(sentence: str, kind: str = "good", undo: Undo | None = None) -> dict[str, Any]:
-    """The event that makes app.js show a toast."""
-    return {"toast": {"text": visible.marked(sentence[:500]), "kind": kind, "undo": undo._asdict() if undo else None}}
+    """The event that makes toasts.js show a toast, until something else is done to what it is about."""
+    about = request.script_root + "/".join(request.path.split("/")[:3])  # /queues/mail, /jobs/one
+    said = {"text": visible.marked(sentence[:500]), "kind": kind, "undo": undo._asdict() if undo else None}
+    return {"toast": said | {"about": about}}
 
 
 def refuse(sentence: str, status: int) -> Response:
@@ -140,6 +141,11 @@ def confirm(**words: Any) -> str:
     if wants_piece():
         return render_template("_confirm.html", action=_here(), **words)
     return page("confirm.html", action=_here(), **words)
+
+
+def ask_instead(question: str) -> Any:
+    """A question as the answer to a press that would have changed something: a dialog for htmx, else the page."""
+    return make_response(question, retarget="#dialog", reswap="innerHTML") if wants_piece() else question
 
 
 def back(otherwise: str) -> str:

@@ -81,6 +81,8 @@ def _say(status: int, sentence: str) -> Any:
     if request.htmx:  # type: ignore[attr-defined]
         return answers.refuse(sentence, status)
     title = TITLES.get(status, "That did not work")
+    if status == 422 and request.method == "GET":
+        title = "That filter is not valid"
     may_help = request.method == "GET" and (status >= 500 or status == 429)
     again = request.full_path.rstrip("?") if may_help else None
     page = render_template(

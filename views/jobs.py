@@ -10,6 +10,8 @@ import models
 from engine import config, jobs, queries, search, waiting
 from views import answers, listing, output, rows, shared, timeline, words
 
+_COMMAND_ASKED = 500  # characters of a command that a question shows
+
 bp = Blueprint("jobs", __name__, url_prefix="/jobs")
 bp.register_blueprint(output.bp)
 
@@ -81,8 +83,26 @@ def unretry(job_id: str) -> Response:
     return answers.done(f"Job {job_id} is as it was before the retry.")
 
 
+@bp.get("/<job_id>/cancel")
+def ask_cancel(job_id: str) -> str:
+    job = queries.find(job_id)
+    runs = job.state == "processing"
+    return answers.confirm(
+        title=f"Cancel the {'running ' if runs else ''}job {job.id}?",
+        sentence="Its command is ended now. This cannot be undone." if runs else "It will not run.",
+        command=job.command[:_COMMAND_ASKED],
+        verb="Cancel job",
+        back=answers.back(url_for("jobs.index")),
+    )
+
+
 @bp.post("/<job_id>/cancel")
-def cancel(job_id: str) -> Response:
+def cancel(job_id: str) -> Any:
+    """Cancel it. `unless=running` in the address: ask first when it runs, for the list may not have shown that yet."""
+    if request.args.get("unless") == "running":
+        if jobs.cancel_unless_running(job_id):
+            return answers.done(f"Job {job_id} is cancelled.")
+        return answers.ask_instead(ask_cancel(job_id))
     state = jobs.cancel(job_id)
     ended = state == "cancelled"
     return answers.done(f"Job {job_id} is cancelled." if ended else f"Job {job_id}: its command is told to end.")

@@ -77,7 +77,7 @@ class _Sent:
     """What the form carried: the text and what was read out of it."""
 
     def __init__(self) -> None:
-        self.form = ""
+        self.form = "lines"
         self.text = ""
         self.for_all = dict.fromkeys(job_form.FIELDS, "")
         self.token = job_form.token()

@@ -12,16 +12,18 @@ from htmx_flask import make_response
 
 from engine import config, jobs, operations, reports
 from engine.errors import InvalidInput, Refused
-from models import Operation
+from models import Job, Operation
 from views import answers, listing, shared, words
 
 bp = Blueprint("operations", __name__, url_prefix="/operations")
 
 _STEP_S = 0.4  # how long one request goes on with an operation
+_NAMED = 3  # running jobs that the question before cancelling names
+_COMMAND_ASKED = 80  # characters of each one's command
 _MANY = 100  # from here on a deletion wants its number typed
 _QUESTIONS = {
     "retry": ("Retry {jobs}?", "They go back to pending, and their attempts start from 0."),
-    "cancel": ("Cancel {jobs}?", "Those that run are told to end."),
+    "cancel": ("Cancel {jobs}?", "The commands of those that run are ended, which cannot be undone."),
     "delete": ("Delete {jobs}?", "They go, with their runs and all that was printed."),
     "priority": ("Give {jobs} another priority?", "Those that wait take their place by it."),
 }
@@ -42,11 +44,14 @@ def begin() -> Any:
     if not chosen and not form.get("all"):
         abort(422, "Select the jobs first.")
     priority = jobs.read_priority(form.get("priority", type=int)) if verb == "priority" else None
+    back = answers.back(url_for("jobs.index"))
     if not form.get("all"):
+        if verb == "cancel" and not form.get("sure") and (running := operations.running(chosen)):
+            return _ask_cancel(chosen, running, back)
         return _go_on(operations.begin(verb, actor="panel", ids=chosen, argument=priority).pk)
     filters = listing.filters()
     if not form.get("sure"):
-        return ask(verb, filters, priority, answers.back(url_for("jobs.index")))
+        return ask(verb, filters, priority, back)
     _check_typed(verb, filters)
     return _go_on(operations.begin(verb, actor="panel", filters=filters, argument=priority).pk)
 
@@ -78,16 +83,36 @@ def ask(verb: str, filters: Mapping[str, str], priority: int | None, back: str) 
     if expected == 0:
         raise Refused(f"No job that matches can be {operations.DONE[verb]}.")
     meant = "all that match" if expected is None else words.plural(expected, "job")
-    title, sentence = _QUESTIONS[verb]
     shows = {
-        "verb": verb,
-        "title": title.format(jobs=meant),
-        "sentence": f"{sentence} {_way_back(verb)}".strip(),
-        "button": title.format(jobs=meant).rstrip("?"),
         "filters": filters,
         "priority": priority,
         "typed": _to_type(verb, expected),
+    }
+    return _question(verb, meant, f"{_QUESTIONS[verb][1]} {_way_back(verb)}".strip(), back, shows)
+
+
+def _ask_cancel(ids: list[str], running: list[Job], back: str) -> str:
+    """The question before selected jobs are cancelled, when some of them run."""
+    named = [f"{job.id} ({job.command[:_COMMAND_ASKED]})" for job in running[:_NAMED]]
+    more = [f"{len(running) - _NAMED} more"] if len(running) > _NAMED else []
+    they = "is one that runs" if len(running) == 1 else f"are {len(running)} that run"
+    sentence = f"Among them {they}: {', '.join((*named, *more))}. {_QUESTIONS['cancel'][1]}"
+    return _question("cancel", words.plural(len(ids), "job"), sentence, back, {"ids": ids})
+
+
+def _question(verb: str, meant: str, sentence: str, back: str, shows: Mapping[str, Any]) -> str:
+    title = _QUESTIONS[verb][0].format(jobs=meant)
+    shows = {
+        "verb": verb,
+        "title": title,
+        "sentence": sentence,
+        "button": title.rstrip("?"),
         "back": back,
+        "ids": (),
+        "filters": {},
+        "priority": None,
+        "typed": None,
+        **shows,
     }
     if answers.wants_piece():
         return render_template("operations/_ask.html", **shows)

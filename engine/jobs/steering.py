@@ -70,6 +70,17 @@ def cancel(job_id: str) -> str:
         return state_of(job_id)
 
 
+def cancel_unless_running(job_id: str) -> bool:
+    """Cancel a job that waits. Returns False, with nothing done, when it runs. Raises NotFound, Refused."""
+    with db.transaction():
+        if cancel_where(Job.id == job_id, WAITING):
+            wakeup.nudge()
+            return True
+        if state_of(job_id) == "processing":
+            return False
+        raise refusal(job_id, "cancelled", CANCELLABLE)
+
+
 def set_priority(job_id: str, priority: Any) -> int:
     """Give a waiting job another priority (-100 to 100) and return it. Raises InvalidInput, NotFound, Refused."""
     chosen = read_priority(priority)

@@ -23,7 +23,7 @@ def test_htmx_is_the_release_we_read():
 
 def test_each_file_is_served_under_its_hash_for_ever(panel):
     urls = re.findall(r'(?:src|href)="(/assets/[^"]+)"', panel.get("/").text)
-    names = ["app.css", "app.js", "favicon.svg", "htmx.js", "keys.js", "overview.css"]
+    names = ["app.css", "app.js", "favicon.svg", "hold.js", "htmx.js", "keys.js", "overview.css", "toasts.js"]
     assert sorted(url.rpartition("/")[2] for url in urls) == names
     for url in urls:
         answer = panel.get(url)
@@ -51,7 +51,7 @@ def test_nothing_else_is_served(panel, url):
 
 def test_scripts_carry_their_integrity(panel):
     scripts = re.findall(r"<script[^>]*>", panel.get("/").text)
-    assert len(scripts) == 3
+    assert len(scripts) == 5
     assert all('integrity="sha384-' in script for script in scripts)
 
 

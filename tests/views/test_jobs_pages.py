@@ -110,6 +110,32 @@ def test_a_job_offers_what_its_state_allows(panel, state, actions):
         assert panel.post(f"/jobs/x-{action}/{action}").status_code == 303
 
 
+def test_a_list_asks_before_it_cancels_a_job_that_runs_and_names_its_command(panel):
+    add("processing", "sleep 300", id="x")
+    assert 'href="/jobs/x/cancel"' in panel.get("/jobs").text
+    question = panel.get("/jobs/x/cancel", Referer="http://localhost/jobs?state=processing").text
+    assert "Cancel the running job x?" in question
+    assert "<code>sleep 300</code>" in question
+    assert 'href="/jobs?state=processing" data-close>Go back' in question
+    assert not Job.get(Job.id == "x").cancel_requested
+    assert panel.post("/jobs/x/cancel").status_code == 303
+    assert Job.get(Job.id == "x").cancel_requested
+
+
+def test_a_job_that_began_since_the_list_was_shown_is_not_cancelled_unasked(panel):
+    add(id="x")
+    url = re.search(r'formaction="(/jobs/x/cancel[^"]+)"', panel.get("/jobs").text)[1]
+    Job.update(state="processing", run=1, locked_by="w1", locked_at=models.now_ms()).execute()
+    assert "Cancel the running job x?" in panel.post(url).text
+    answer = panel.post(url, htmx=True)
+    assert (answer.status_code, answer.headers["HX-Retarget"]) == (200, "#dialog")
+    assert "Cancel the running job x?" in answer.text
+    assert not Job.get(Job.id == "x").cancel_requested
+    Job.update(state="pending").execute()
+    assert panel.post(url).status_code == 303
+    assert Job.get(Job.id == "x").state == "cancelled"
+
+
 SENTENCES = (
     ("pending", {}, "Waits to be run since"),
     ("pending", {"next_run_at": 4_000_000_000_000}, "Waits for its time; runs at"),

@@ -65,6 +65,27 @@ def test_the_way_back_never_leads_to_another_site(three, back):
     assert "evil" not in answer.location
 
 
+def test_selected_jobs_that_run_are_named_before_they_are_cancelled(panel):
+    add("processing", "sleep 300", id="runs")
+    add(id="waits")
+    for htmx in (False, True):
+        question = panel.post("/operations", htmx=htmx, verb="cancel", id=["runs", "waits"], headers=LIST).text
+        assert "Cancel 2 jobs?" in question
+        assert "Among them is one that runs: runs (sleep 300)." in question
+    assert (states(), Job.select().where(Job.cancel_requested).count()) == (["processing", "pending"], 0)
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', question)
+    form = {name: value for name, value in fields if name not in ("id", "csrf_token")}
+    chosen = [value for name, value in fields if name == "id"]
+    assert panel.post("/operations", **form, id=chosen).location == "/jobs?state=dead"
+    assert (states(), Job.select().where(Job.cancel_requested).count()) == (["processing", "cancelled"], 1)
+
+
+def test_selected_jobs_that_wait_are_cancelled_at_once(panel):
+    add(id="waits")
+    assert panel.post("/operations", verb="cancel", id=["waits"]).status_code == 303
+    assert states() == ["cancelled"]
+
+
 def test_no_match_is_refused(three):
     answer = three.post("/operations", verb="retry", all="1", text="nothing")
     assert answer.status_code == 409
