@@ -32,20 +32,23 @@
 
   // --- keeping up to date what stands still
 
-  // Put the new cells into the row, or the old ones again if that changed its height. Returns whether it could be done.
+  // Put the new cells into the row, all but those that would change its height. Returns whether all could be.
   function renew(row, fresh, isOwn) {
     const height = row.offsetHeight;
     const before = [...row.children];
     const mayAct = !isOwn && row.matches(":hover, :focus-within"); // its buttons are being aimed at
     const focused = row.contains(document.activeElement) && document.activeElement.id;
+    let fits = true;
     [...fresh.children].forEach((cell, at) => {
       const old = before[at];
       const isKept = !old || cell.matches(".cell-pick") || (mayAct && cell.querySelector("button, .button"));
-      if (!isKept && old.outerHTML !== cell.outerHTML) old.replaceWith(cell);
+      if (isKept || old.outerHTML === cell.outerHTML) return;
+      old.replaceWith(cell);
+      if (row.offsetHeight === height) return;
+      cell.replaceWith(old);
+      fits = false;
     });
-    const fits = row.offsetHeight === height;
-    if (!fits) row.replaceChildren(...before);
-    else htmx.process(row);
+    htmx.process(row);
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
     return fits;
   }
