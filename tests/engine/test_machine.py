@@ -8,7 +8,6 @@ MODEL_EXAMPLES=50000 makes a long night of it.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -593,7 +592,7 @@ def _reopen() -> None:
 
 @pytest.fixture
 def mortal_queue(queue, monkeypatch):
-    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Mortal))
+    monkeypatch.setitem(models.db.connect_params, "factory", Mortal)
     _reopen()
     Lifecycle.queue = queue
     yield queue
