@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine import clock, health, queries, queues, wording
+from engine import clock, health, liveness, queries, queues, wording
 from engine.queues import Standing
 from engine.wording import plural
 from models import Job, Supervisor, Worker, db
@@ -41,7 +41,7 @@ def ring(standings: Sequence[Standing], now: int) -> list[Alarm]:
 
 def is_stranded() -> bool:
     """Whether jobs that are due wait for nobody."""
-    return not queries.has_workers() and _no_worker(queues.standings()) is not None
+    return not liveness.has_workers() and _no_worker(queues.standings()) is not None
 
 
 def jobs(count: int, is_exact: bool = True) -> str:
@@ -51,7 +51,7 @@ def jobs(count: int, is_exact: bool = True) -> str:
 
 def _no_worker(standings: Sequence[Standing]) -> Alarm | None:
     held_up = [queue for queue in standings if queue.due and not queue.paused]
-    if not held_up or queries.has_workers():
+    if not held_up or liveness.has_workers():
         return None
     due = sum(queue.due for queue in held_up)
     told = jobs(due, all(queue.is_exact for queue in held_up))

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from engine import locks
 from engine.errors import Unavailable
 
 PATIENCE_S = 5.0  # for commands, which end by themselves
@@ -48,46 +49,27 @@ def alone(folder: str, why: str) -> Iterator[None]:
     why: how the sentence begins that refuses it, as in "queue.db has schema 4, not 5 yet". Raises Unavailable, which names
     the processes to stop.
     """
-    lock = _opened(folder, _OPEN)
+    fd = _opened(folder, _OPEN)
     try:
         give_up_at = time.monotonic() + PATIENCE_S
-        while not _lock(lock, fcntl.LOCK_EX):
+        while not locks.lock(fd, fcntl.LOCK_EX):
             if time.monotonic() > give_up_at:
                 _refuse(folder, why, [_OPEN])
             time.sleep(0.01)
         yield
     finally:
-        os.close(lock)
+        os.close(fd)
 
 
 def refuse_workers(folder: str, why: str) -> None:
     """Raises Unavailable, as `alone`, when a supervisor or a worker lives, of whatever version."""
     names = [name for name in sorted(os.listdir(folder)) if re.fullmatch(r"(supervisor|w\d+)\.lock", name)]
-    if held := [name for name in names if _is_held(os.path.join(folder, name))]:
+    if held := [name for name in names if locks.is_held(os.path.join(folder, name))]:
         _refuse(folder, why, held)
 
 
 def _opened(folder: str, name: str) -> int:
     return os.open(os.path.join(folder, name), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-
-
-def _is_held(path: str) -> bool:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _lock(fd, fcntl.LOCK_SH)
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _refuse(folder: str, why: str, names: list[str]) -> NoReturn:
@@ -102,10 +84,10 @@ def _refuse(folder: str, why: str, names: list[str]) -> NoReturn:
 def _holders(path: str) -> list[int]:
     """The processes that locked this file, as far as the system says."""
     found = []
-    with suppress(OSError), open("/proc/locks") as locks:
+    with suppress(OSError), open("/proc/locks") as held:
         at = os.stat(path)
         name = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
-        for line in locks:
+        for line in held:
             _, kind, *rest = line.split()
             if kind == "FLOCK" and len(rest) > 3 and rest[3] == name:
                 found.append(int(rest[2]))

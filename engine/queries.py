@@ -9,7 +9,7 @@ from typing import Any
 
 from peewee import fn
 
-from engine import dialect, filters, search, survivors
+from engine import dialect, filters, liveness, search, survivors
 from engine.errors import NotFound
 from engine.output import EMPTY, Output
 from engine.search import Page
@@ -187,17 +187,16 @@ def workers(*, ended: bool = False, limit: int = 1000) -> list[dict[str, Any]]:
     query = Worker.select().where(Worker.stopped_at.is_null(not ended))
     query = query.order_by(Worker.pk.desc() if ended else Worker.pk.asc()).limit(limit)
     held = {} if ended else {job.locked_by: job for job in running(limit)}
-    return [worker_as_json(worker, held.get(worker.id), beats.get(worker.host)) for worker in query]
+    rows = list(query)
+    dead = set() if ended else liveness.dead(rows)
+    return [worker_as_json(row, held.get(row.id), beats.get(row.host), is_dead=row.pk in dead) for row in rows]
 
 
-def has_workers() -> bool:
-    """Whether any worker lives, or is about to."""
-    return Worker.select().where(Worker.stopped_at.is_null()).exists()
-
-
-def worker_as_json(worker: Worker, job: Job | None = None, supervisor: Supervisor | None = None) -> dict[str, Any]:
-    """A worker as scripts see it; `job`: what it runs, `supervisor`: that of its host."""
-    status = worker.status
+def worker_as_json(
+    worker: Worker, job: Job | None = None, supervisor: Supervisor | None = None, *, is_dead: bool = False
+) -> dict[str, Any]:
+    """A worker as scripts see it; `job`: what it runs, `supervisor`: that of its host, is_dead: but not cleared away."""
+    status = "lost" if is_dead else worker.status
     if status == "running":
         status = "busy" if job else "idle"
     seen = worker.stopped_at or (supervisor.beat_at if supervisor and worker.pid else worker.started_at)

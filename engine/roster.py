@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from peewee import fn
 
-from engine import dialect, queries
+from engine import dialect, liveness, queries
 from engine.errors import InvalidInput
 from models import Supervisor, Worker
 
@@ -23,6 +23,7 @@ class Crew(NamedTuple):
     host: str
     workers: tuple[Worker, ...]
     supervisor: Supervisor | None
+    dead: frozenset[int]  # the pks of those that died and are not cleared away yet
 
     @property
     def wanted(self) -> int:
@@ -32,7 +33,8 @@ class Crew(NamedTuple):
     @property
     def ready(self) -> int:
         """How many do: wanted, and begun."""
-        return sum(worker.desired == "run" and worker.status == "running" for worker in self.workers)
+        ready = (worker for worker in self.workers if worker.pk not in self.dead)
+        return sum(worker.desired == "run" and worker.status == "running" for worker in ready)
 
     @property
     def leaving(self) -> int:
@@ -54,7 +56,8 @@ def crews() -> list[Crew]:
         living.setdefault(worker.host, []).append(worker)
     supervisors = {row.host: row for row in queries.supervisors()}
     hosts = sorted(living.keys() | supervisors.keys())
-    return [Crew(host, tuple(living.get(host, ())), supervisors.get(host)) for host in hosts]
+    dead = frozenset(liveness.dead([worker for crew in living.values() for worker in crew]))
+    return [Crew(host, tuple(living.get(host, ())), supervisors.get(host), dead) for host in hosts]
 
 
 def ended(

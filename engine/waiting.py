@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from peewee import fn
 
 import models
-from engine import dialect, queries, survivors
+from engine import dialect, liveness, queries, survivors
 from engine.wording import plural, span
 from models import Counter, Job, Queue, Supervisor, Worker, db
 
@@ -94,6 +94,8 @@ def _held(name: str) -> Reason | None:
 def _crowd(now: int) -> Crowd:
     beats = {row.host: row.beat_at for row in Supervisor.select().where(Supervisor.stopped_at.is_null())}
     rows = list(Worker.select().where(Worker.stopped_at.is_null()).limit(1000))
+    dead = liveness.dead(rows)
+    rows = [row for row in rows if row.pk not in dead]
     living = [row for row in rows if now - beats.get(row.host, now) <= queries.SILENT_MS]
     willing = [row for row in living if row.desired == "run" and row.status in ("starting", "running")]
     holders: Any = Job.select(Job.locked_by).where(Job.state == "processing").tuples()

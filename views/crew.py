@@ -65,7 +65,11 @@ def _crew(crew: Crew, runs: Mapping[str, Forecast], now: int) -> dict[str, Any]:
         "leaving": crew.leaving,
         "supervisor": _supervisor(crew.host, crew.supervisor, now),
         "outlook": leaving([runs[worker.id] for worker in drained if worker.id in runs], now) if drained else None,
-        "workers": [_worker(worker, runs.get(worker.id), is_silent, now) for worker in crew.workers],
+        "workers": [
+            _worker(worker, runs.get(worker.id), is_silent, now)
+            | ({"status": "lost"} if worker.pk in crew.dead else {})
+            for worker in crew.workers
+        ],
     }
 
 

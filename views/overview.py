@@ -50,7 +50,12 @@ def _shows(window: figures.Window, now: int) -> dict[str, Any]:
         "is_new": not any((*counts.values(), *found.total[:2], *found.before[:2])),
         "alarms": alarms.ring(standings, now),
         "tiles": [
-            *tiles.now(counts, len(workers), foreseen, sum(queue.delayed for queue in standings)),
+            *tiles.now(
+                counts,
+                sum(worker["status"] != "lost" for worker in workers),
+                foreseen,
+                sum(queue.delayed for queue in standings),
+            ),
             *tiles.lately(found, counts["dead"], SPANS[window.name]),
             tiles.waiting(pace.backlog(standings)),
         ],
@@ -101,7 +106,7 @@ def _whole(value: float | None) -> int | None:
 
 def _crew(workers: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """How many workers are in each state."""
-    order = ("busy", "idle", "starting", "draining", "stopping")
+    order = ("busy", "idle", "starting", "draining", "stopping", "lost")
     found = [(state, sum(worker["status"] == state for worker in workers)) for state in order]
     return [(state, number) for state, number in found if number]
 

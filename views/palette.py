@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flask import Blueprint, render_template, request, url_for
 
-from engine import config, lookup, queries
+from engine import config, liveness, lookup, queries
 from engine.folding import fold
 from models import STATES
 from views import answers, rows, words
@@ -92,7 +92,7 @@ def _actions() -> Iterator[Entry]:
         label = f"Retry all {words.plural(dead, 'dead job')}"
         yield Entry(label, url_for("dlq.ask_retry_all"), "retry", asks=True)
     yield Entry("Start workers", url_for("workers.index", _anchor="count"), "start")
-    if queries.has_workers():
+    if liveness.has_workers():
         yield Entry("Drain all workers", url_for("workers.ask_drain_all"), "drain", hint="quiet", asks=True)
         yield Entry("Stop all workers", url_for("workers.ask_stop_all"), "stop", asks=True)
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import models
 from engine import wakeup
 from engine.errors import InvalidInput, NotFound, QueueError, Refused, Unavailable
+from engine.liveness import supervisor_lives as supervisor_lives
 from models import Job, Worker, db
-from workers import lockfile, locks, log
+from workers import lockfile, log
 
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
@@ -106,11 +107,6 @@ def _make_true(born: list[str], before: dict[str, list[int]]) -> None:
             for desired, pks in before.items():
                 Worker.update(desired=desired).where(Worker.pk.in_(pks)).execute()
         raise
-
-
-def supervisor_lives() -> bool:
-    """Whether this host has a supervisor for this database."""
-    return locks.is_held(locks.of_supervisor(models.run_folder()))
 
 
 def ensure_supervisor() -> None:

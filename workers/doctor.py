@@ -6,16 +6,18 @@ import os
 import socket
 
 import models
-from engine import clock, dialect, health, survivors, wording
+from engine import clock, dialect, health, liveness, survivors, wording
 from engine.errors import QueueError
 from engine.health import OK, PROBLEM, WARNING, Finding
 from engine.queries import SILENT_MS
+from engine.wording import plural
 from models import Job, Supervisor, Worker, db
 from workers import locks, tree
-from workers.control import supervisor_lives
+from workers.control import log_path, supervisor_lives
 
 _CLOCK_MS = 2000
 _NAMED = 5  # ids in a sentence
+_EARLY_DEATHS = 3  # in a row, from which on workers cannot be started
 
 
 def examine(url: str | None = None) -> list[Finding]:
@@ -68,7 +70,13 @@ def _of_processes() -> list[Finding]:
 
 def _supervisor() -> Finding:
     if not supervisor_lives():
-        return Finding("supervisor", OK, "none lives; 'queuectl worker start' makes one")
+        wanted = Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run").count()
+        if not wanted:
+            return Finding("supervisor", OK, "none lives; 'queuectl worker start' makes one")
+        says = f"none lives, but {plural(wanted, 'worker')} {'is' if wanted == 1 else 'are'} wanted"
+        return Finding(
+            "supervisor", PROBLEM, says, "Start 'make run' or its service again, or 'queuectl worker start'."
+        )
     newest = Supervisor.select().where(Supervisor.host == socket.gethostname()).order_by(Supervisor.pk.desc()).first()
     if newest is None:
         return Finding("supervisor", WARNING, "one has its lock and no row yet", "Look again in a moment.")
@@ -88,9 +96,11 @@ def _waiting() -> Finding:
     due_at = db.execute_sql(dialect.NEXT_DUE).fetchone()[0]
     if due_at is None or due_at > models.now_ms():
         return Finding("waiting jobs", OK, "none is due")
-    if Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run").exists():
+    wanted = Worker.select().where(Worker.stopped_at.is_null(), Worker.desired == "run").exists()
+    if wanted and liveness.has_workers():
         return Finding("waiting jobs", OK, "some are due, and workers take them")
-    return Finding("waiting jobs", WARNING, "some are due, and there is no worker", "queuectl worker start --count 2")
+    says = "some are due, and no worker lives" if wanted else "some are due, and there is no worker"
+    return Finding("waiting jobs", WARNING, says, "queuectl worker start --count 2")
 
 
 def _running() -> Finding:
@@ -121,11 +131,14 @@ def _workers() -> Finding:
     living = Worker.select().where(Worker.stopped_at.is_null(), Worker.started_at.is_null(False)).order_by(Worker.pk)
     rows = list(living.limit(10_000))
     dead = [row.id for row in rows if not locks.is_held(locks.of_worker(models.run_folder(), row.pk))]
-    if not dead or supervisor_lives():
-        return Finding("workers", OK, f"{len(rows)} alive")
-    return Finding(
-        "workers", WARNING, f"{_some(dead)} died with their supervisor", "queuectl worker start clears them away."
-    )
+    if dead and not supervisor_lives():
+        says = f"{_some(dead)} died with their supervisor"
+        return Finding("workers", WARNING, says, "queuectl worker start clears them away.")
+    unborn = Worker.select().where(Worker.stopped_at.is_null(), Worker.early_deaths >= _EARLY_DEATHS)
+    if worst := unborn.order_by(Worker.early_deaths.desc()).first():
+        says = f"{worst.early_deaths} in a row died as soon as they were started; {worst.id} is the next"
+        return Finding("workers", PROBLEM, says, f"See {log_path()} or the log of the service.")
+    return Finding("workers", OK, f"{len(rows) - len(dead)} alive")
 
 
 def _survivors() -> Finding:

@@ -12,6 +12,11 @@ import re
 import time
 from contextlib import suppress
 
+from engine.locks import is_held as is_held
+from engine.locks import lock
+from engine.locks import of_supervisor as of_supervisor
+from engine.locks import of_worker as of_worker
+
 OF_WORKERS = re.compile(r"w(\d+)\.(lock|jobs\.lock|hand)")  # names of files, with the worker's number
 ASKING_S = 1.0  # far longer than anyone asks
 
@@ -26,9 +31,9 @@ def take(path: str) -> int | None:
 def _take(path: str) -> int | None:
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     give_up_at = time.monotonic() + ASKING_S
-    while not _lock(fd, fcntl.LOCK_EX):
+    while not lock(fd, fcntl.LOCK_EX):
         # Whoever asks `is_held` shares the lock for an instant; only a holder keeps us from sharing it too.
-        if not _lock(fd, fcntl.LOCK_SH) or time.monotonic() > give_up_at:
+        if not lock(fd, fcntl.LOCK_SH) or time.monotonic() > give_up_at:
             os.close(fd)
             return None
         fcntl.flock(fd, fcntl.LOCK_UN)
@@ -42,41 +47,11 @@ def _is_at(path: str, fd: int) -> bool:
     return False
 
 
-def is_held(path: str) -> bool:
-    """Whether a living process holds the lock of this file."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _lock(fd, fcntl.LOCK_SH)
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def forget(*paths: str) -> None:
     """Remove lock files that nobody needs any more."""
     for path in paths:
         with suppress(FileNotFoundError):
             os.unlink(path)
-
-
-def of_supervisor(folder: str) -> str:
-    """Held by the one supervisor of this host and database."""
-    return os.path.join(folder, "supervisor.lock")
-
-
-def of_worker(folder: str, pk: int) -> str:
-    """Held by the worker alone, from before it is born to its death."""
-    return os.path.join(folder, f"w{pk}.lock")
 
 
 def of_jobs(folder: str, pk: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 import models
 import workers
-from engine import backup, jobs
+from engine import alarms, backup, jobs, queues, roster, waiting
 from engine.errors import Refused
 from engine.health import OK, PROBLEM, WARNING
 from models import Supervisor, Worker
@@ -72,6 +72,30 @@ def test_a_job_whose_worker_is_dead_is_found_and_named(queue):
     findings = {finding.check: finding for finding in doctor.examine(str(queue.path))}
     assert (findings["running jobs"].verdict, findings["workers"].verdict) == (PROBLEM, WARNING)
     assert "job" in findings["running jobs"].says
+
+
+def test_workers_that_are_wanted_without_a_supervisor_are_a_problem(queue):
+    queue.start(2)
+    os.kill(queue.supervisor_pid(), signal.SIGKILL)
+    wait_until(lambda: len(queue.workers("lost")) == 2)  # without a job they leave at once
+    job = queue.job(queue.add("true"))
+    found = {finding.check: finding for finding in doctor.examine(str(queue.path))}
+    assert found["supervisor"].verdict == PROBLEM
+    assert found["supervisor"].says == "none lives, but 2 workers are wanted"
+    assert found["waiting jobs"].verdict == found["workers"].verdict == WARNING
+    assert found["waiting jobs"].says == "some are due, and no worker lives"
+    assert [reason.cause for reason in waiting.reasons(job)] == ["no worker"]
+    assert [alarm.text for alarm in alarms.ring(queues.standings(), models.now_ms())] == [
+        "No workers are running: 1 job waits"
+    ]
+    assert [(crew.wanted, crew.ready) for crew in roster.crews()] == [(2, 0)]
+
+
+def test_workers_that_die_at_birth_again_and_again_are_a_problem(queue):
+    row = Worker.insert(host="here", created_at=1, early_deaths=4, start_after=models.now_ms() + 60_000).execute()
+    found = {finding.check: finding for finding in doctor.examine(str(queue.path))}["workers"]
+    assert (found.verdict, found.says) == (PROBLEM, f"4 in a row died as soon as they were started; w{row} is the next")
+    Worker.delete().execute()
 
 
 def test_a_job_whose_processes_live_on_is_not_abandoned(queue):
