@@ -30,13 +30,14 @@
     const rows = box.querySelector("[id$=-rows]");
     if (rows.childElementCount <= most) return;
     while (rows.childElementCount > most) rows.firstElementChild.remove();
-    while (rows.previousSibling) rows.previousSibling.remove();
+    const empty = box.querySelector("[data-empty]");
+    while (rows.previousSibling !== empty) rows.previousSibling.remove();
     const link = document.createElement("a");
     const first = rows.querySelector(".row > a")?.dataset.n ?? 1;
     link.className = "more-rows";
     link.textContent = "Show earlier output";
     link.href = `${box.closest("#output").dataset.lineUrl}&stream=${box.id}&line=${first}`;
-    box.prepend(link);
+    empty.after(link);
   }
 
   document.addEventListener("htmx:beforeRequest", (event) => {
