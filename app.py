@@ -13,6 +13,7 @@ from htmx_flask import Htmx
 from jinja2 import StrictUndefined
 
 import models
+from engine.errors import Unavailable
 from views import (
     BLUEPRINTS,
     assets,
@@ -30,6 +31,7 @@ from views import (
     words,
 )
 
+makes_database = True  # where there is none; gunicorn.conf.py sets it to False for workers, which may begin long after
 _MEGABYTE = 1024 * 1024
 _PATIENCE_S = 5.0  # a person waits no longer for a lock
 
@@ -40,7 +42,7 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     settings: Flask's configuration, for tests. Raises Unavailable when the database cannot be opened, InvalidInput when
     the environment says what cannot be.
     """
-    models.connect(db_url).patience_s = _PATIENCE_S
+    _connect(db_url)
     app = Flask(__name__, static_folder=None)
     app.config.from_mapping(_settings())
     app.config.update(settings)
@@ -67,6 +69,16 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     return app
+
+
+def _connect(db_url: str | None) -> None:
+    try:
+        models.connect(db_url, create=makes_database)
+    except Unavailable:
+        if makes_database:
+            raise
+        # The panel runs, so each page says what is wrong until it is mended.
+    models.db.obj.patience_s = _PATIENCE_S
 
 
 def _settings() -> dict[str, Any]:

@@ -83,6 +83,13 @@ def _leave(sentence: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def post_fork(server: Any, worker: Any) -> None:
+    """A worker that takes the place of another makes no empty database where that of the panel was moved away."""
+    import app
+
+    app.makes_database = False
+
+
 def when_ready(server: Any) -> None:
     _leave_if(addresses.exposed(server.LISTENERS))
     prefix = os.environ.get("QUEUECTL_PREFIX", "").strip().rstrip("/")

@@ -279,15 +279,16 @@ def path_of(url: str | None = None) -> str:
     return opening.path_of(os.environ.get("QUEUECTL_DB", os.path.join(ROOT, "queue.db")) if url is None else url)
 
 
-def connect(url: str | None = None, *, durable: bool = True) -> Sqlite:
+def connect(url: str | None = None, *, durable: bool = True, create: bool = True) -> Sqlite:
     """Bind every table to the database at `url` (see `path_of`), bring its schema up to date and return it.
 
-    durable: a commit returns only when it is on the disk. Workers pass False for their own transitions.
+    durable: a commit returns only when it is on the disk (workers pass False). create: make the file when there is none.
     Raises Unavailable when it cannot be opened, its schema is newer than this code, or older and in use.
     """
     opened = opening.sqlite(path_of(url), durable=durable)
     clock.keep_in(f"{opened.database}.run")
-    opening.create_private(opened.database)
+    if create:
+        opening.create_private(opened.database)
     opening.leave(db.obj)
     db.initialize(opened)
     opening.bring_up_to_date(opened, os.path.join(ROOT, "migrations"), SCHEMA_VERSION)

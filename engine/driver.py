@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import Any
 
 from engine.errors import Unavailable
 
+MISSING = "The database {path} was deleted or moved away; put it back, or restart QueueCTL to begin with an empty one."
 DAMAGED = "The database {path} is damaged; stop the workers and restore a backup."
 _TROUBLE = (
     ("locked", "The database {path} is locked by another process; try again, or find who holds it open."),
@@ -30,6 +32,8 @@ _TROUBLE = (
 def unavailable(error: Exception, path: str) -> Unavailable:
     """The error that says for people what SQLite's error means."""
     sentence = str(error)
+    if "unable to open" in sentence and not os.path.exists(path):
+        return Unavailable(MISSING.format(path=path))
     for word, says in _TROUBLE:
         if word in sentence:
             return Unavailable(says.format(path=path))
@@ -73,11 +77,16 @@ class Cursor(sqlite3.Cursor):
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose cursors say in a sentence what goes wrong while rows are read."""
+    """A connection whose cursors say in a sentence what goes wrong while rows are read.
+
+    It opens the file that is there and makes none: an empty database in the place of one that was moved away would look
+    like a queue without jobs. Files are made by opening.create_private alone.
+    """
 
     def __init__(self, path: str, *args: Any, **kwargs: Any):
         self.path = path
-        super().__init__(path, *args, **kwargs)
+        name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        super().__init__(f"file://{name}?mode=rw", *args, **kwargs | {"uri": True})
 
     def cursor(self, factory: Any = Cursor) -> Any:
         return _cursor(self, factory)

@@ -76,8 +76,10 @@ def bring_up_to_date(opened: Sqlite, migrations: str, newest: int) -> None:
     no connection is opened when the schema is newer. Raises Unavailable when the database is another program's, newer
     than this one, or older and in use.
     """
-    opened.connect()
-    opened.newest_schema = newest
+    try:
+        opened.connect()
+    finally:
+        opened.newest_schema = newest
     _refuse_foreign(opened)
     _share(opened)
     while opened.schema_version() < newest:

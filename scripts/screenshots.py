@@ -1,6 +1,6 @@
 """Take the pictures of the panel that the docs show, on a queue made for them: `make screenshots`.
 
-With `--tour FOLDER` it pictures every page instead: light and dark, wide and narrow, to be looked at.
+With `--tour FOLDER` it pictures every page instead: light and dark, in three widths, to be looked at.
 """
 
 from __future__ import annotations
@@ -41,7 +41,18 @@ FAILURES = (
     (23, "exit code 23: rsync: [sender] write error: Broken pipe (32)"),
     (-9, "killed by SIGKILL"),
 )
-PAGES = ("/", "/jobs", "/jobs/nightly-import", "/dlq", "/queues", "/workers", "/config", "/enqueue", "/enqueue/many")
+PAGES = (
+    "/",
+    "/jobs",
+    "/jobs/nightly-import",
+    "/dlq",
+    "/dlq/causes",
+    "/queues",
+    "/workers",
+    "/config",
+    "/enqueue",
+    "/enqueue/many",
+)
 PAGES += ("/operations", "/trash", "/shortcuts", "/jobs/nothing")
 SPAN_MS = 110 * 60_000  # the time in which the queue has had its jobs
 
@@ -56,7 +67,7 @@ def main() -> None:
         if asked.tour:
             asked.tour.mkdir(parents=True, exist_ok=True)
             for scheme in ("light", "dark"):
-                for width in (1280, 360):
+                for width in (1440, 1024, 360):
                     for page in PAGES:
                         name = page.strip("/").replace("/", "-") or "overview"
                         _picture(browser, site.url + page, asked.tour / f"{name}-{scheme}-{width}.png", scheme, width)

@@ -83,13 +83,19 @@ document.addEventListener("htmx:configRequest", ({ detail }) => {
 document.addEventListener("htmx:beforeOnLoad", ({ detail: { elt, xhr } }) => {
   leaving ||= xhr.getResponseHeader("HX-Redirect") !== null;
   if (!elt.matches("[data-poll]")) return;
+  if (xhr.status < 400) $("#trouble").hidden = true;
   const wait = Number(xhr.getResponseHeader("Retry-After"));
   notBefore.set(elt.id, Date.now() + wait * 1000 - 500); // the clock may be a little early
   sayUnlessPaused(wait > 5 ? `Every ${wait} s` : "Live"); // a few clicks in a row are no reason to say so
 });
 
 function sayTrouble({ detail: { elt, xhr } }) {
-  if (elt.matches("[data-poll]")) sayUnlessPaused(xhr.status === 404 ? "Gone" : "Retrying");
+  if (!elt.matches("[data-poll]")) return;
+  sayUnlessPaused(xhr.status === 404 ? "Gone" : "Retrying");
+  const isOurs = xhr.status >= 500 && xhr.getResponseHeader("Content-Type")?.startsWith("text/plain");
+  if (xhr.status && !isOurs) return;
+  $("#trouble").textContent = isOurs ? xhr.responseText : "No connection; what is shown may be out of date.";
+  $("#trouble").hidden = false;
 }
 document.addEventListener("htmx:responseError", sayTrouble);
 document.addEventListener("htmx:sendError", sayTrouble);

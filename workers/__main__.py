@@ -20,10 +20,12 @@ import time
 from typing import NoReturn
 
 import models
-from engine.errors import InvalidInput, QueueError
+from engine.errors import InvalidInput, QueueError, Unavailable
 from models import Worker
 from workers import control, lockfile, locks, log
 from workers.supervisor import LEAVE_SIGNALS, Supervision
+
+_LOOK_S = 0.2  # how often it looks whether what it waits for is there
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,6 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             log.keep_in(control.log_path())
         while _supervise(options):
             log.say("supervisor", "beginning again with what is there now")
+            _await_database(options.db)
         log.flush()
     except InvalidInput as error:
         print(error, file=sys.stderr)
@@ -52,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _supervise(options: argparse.Namespace) -> bool:
     """Be the supervisor until it is time to leave. True when it is to begin again: the database is another now."""
-    models.connect(options.db, durable=False)
+    models.connect(options.db, durable=False, create=False)
     lock = _take_lock(wait=not options.detached)
     if lock is None:
         return False
@@ -62,6 +65,23 @@ def _supervise(options: argparse.Namespace) -> bool:
     _wish_for(options.count)
     was_taken_away = Supervision(lock, managed=not options.detached).run()
     return was_taken_away and (not options.detached or os.path.exists(options.db))
+
+
+def _await_database(path: str) -> None:
+    """Return once there is a database at `path` (again). Raises Unavailable when not even its folder is left."""
+    _leave_at_once()
+    if not os.path.exists(path):
+        log.say("supervisor", f"waiting until {path} is put back")
+    while not os.path.exists(path):
+        if not os.path.isdir(os.path.dirname(path)):
+            raise Unavailable(f"The folder of the database {path} was deleted; choose another place.")
+        time.sleep(_LOOK_S)
+
+
+def _leave_at_once() -> None:
+    """From here on TERM, INT and QUIT end this process: it has no workers."""
+    for number in LEAVE_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,11 +110,10 @@ def _take_lock(wait: bool) -> int | None:
     path = locks.of_supervisor(models.run_folder())
     lock = locks.take(path)
     if lock is None and wait:
-        for number in LEAVE_SIGNALS:
-            signal.signal(number, lambda *_: sys.exit(0))
+        _leave_at_once()
         print("Another supervisor runs the workers of this database; waiting to take over.", file=sys.stderr)
         while lock is None:
-            time.sleep(0.2)
+            time.sleep(_LOOK_S)
             lock = locks.take(path)
     return lock
 

@@ -27,7 +27,7 @@ class Ground:
             if _name(os.stat(self.database)) != self.file:
                 return f"The database {self.database} was replaced."
         except FileNotFoundError:
-            return f"The database {self.database} was deleted."
+            return f"The database {self.database} was deleted or moved away."
         try:
             if _name(os.stat(locks.of_supervisor(self.folder))) == self.lock:
                 return db.newer_schema()

@@ -33,16 +33,23 @@ class Site:
                 stdout=log,
                 stderr=log,
             )
-        wait_until(self._answers)
+        try:
+            wait_until(self._answers, timeout_s=60)
+        except BaseException:  # nobody has it yet, so nobody else can end it
+            self._end_server()
+            raise
 
     def close(self) -> None:
         """End the workers, their supervisor and the server; nothing is left behind."""
         left = workers.wait_ended(workers.stop(), timeout_s=20)
         wait_until(lambda: not workers.supervisor_lives())
+        self._end_server()
+        assert left == []
+
+    def _end_server(self) -> None:
         self.server.terminate()
         self.server.wait(timeout=20)
         models.disconnect()
-        assert left == []
 
     def add(self, command: str, **fields: Any) -> str:
         return jobs.enqueue({"command": command, **fields})

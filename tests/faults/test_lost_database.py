@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import runpy
 import shutil
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import app
 import models
 import workers
 from engine import jobs, opening, presence, queries
@@ -37,7 +39,43 @@ def replace_database(path: Path) -> None:
     os.replace(new, path)
 
 
-# --- deleted or replaced
+# --- deleted, moved away or replaced
+
+
+def test_of_a_database_that_is_moved_away_nobody_makes_an_empty_one_and_all_goes_on_when_it_is_back(
+    queue, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(app, "makes_database", True)
+    flag, elsewhere = tmp_path / "flag", tmp_path / "elsewhere.db"
+    supervisor = queue.run_idle_workers(1)
+    held = queue.add(f"[ -e {flag} ] || {{ touch {flag}; exec sleep 60; }}")
+    wait_until(flag.exists)
+    panel = queue.panel()
+    models.disconnect()
+    queue.path.rename(elsewhere)
+    wait_until(lambda: f"waiting until {queue.path} is put back" in queue.logged())
+    runpy.run_path(f"{models.ROOT}/gunicorn.conf.py")["post_fork"](None, None)
+    reborn = queue.panel()  # in the place of a process of the panel that ended
+    for one in (panel, reborn):
+        for is_poll in (False, True):
+            answer = one.get("/jobs", htmx=is_poll)
+            assert (answer.status_code, f"{queue.path} was deleted or moved away" in answer.text) == (503, True)
+    assert not queue.path.exists()
+    elsewhere.rename(queue.path)
+    queue.wait_for(held, "completed")
+    assert [one.get("/jobs").status_code for one in (panel, reborn)] == [200, 200]
+    assert supervisor.poll() is None
+
+
+def test_a_supervisor_that_waits_for_its_database_is_ended_by_a_signal(queue):
+    supervisor = queue.run_idle_workers(1)
+    models.disconnect()
+    delete_database(queue.path)
+    wait_until(lambda: "is put back" in queue.logged())
+    supervisor.terminate()
+    assert supervisor.wait(20) == 0
+    assert not queue.path.exists()
+    models.connect(str(queue.path))
 
 
 def test_when_the_database_is_replaced_its_jobs_are_given_back_and_the_workers_begin_again_with_the_new_one(queue):
@@ -71,7 +109,7 @@ def test_when_the_database_is_deleted_a_detached_supervisor_ends_its_workers_and
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in (*pids, *stray)))
     assert not queue.path.exists()
     models.connect(str(queue.path))
-    assert "was deleted. Stopping its 1 workers." in Path(workers.log_path()).read_text()
+    assert "was deleted or moved away. Stopping its 1 workers." in Path(workers.log_path()).read_text()
 
 
 def test_a_supervisor_whose_whole_folder_is_deleted_says_so_and_ends(tmp_path):
@@ -87,8 +125,8 @@ def test_a_supervisor_whose_whole_folder_is_deleted_says_so_and_ends(tmp_path):
         shutil.rmtree(folder)
         _, said = supervisor.communicate(timeout=30)
     assert supervisor.returncode == 1
-    assert f"The database {folder}/queue.db was deleted." in said
-    assert f"Cannot create the database {folder}/queue.db: No such file or directory; choose another place." in said
+    assert f"The database {folder}/queue.db was deleted or moved away." in said
+    assert f"The folder of the database {folder}/queue.db was deleted; choose another place." in said
     assert "Traceback" not in said
 
 
@@ -161,7 +199,7 @@ def test_the_panel_says_that_the_database_was_deleted(queue):
     models.disconnect()
     delete_database(queue.path)
     answer = panel.get("/")
-    assert (answer.status_code, "was deleted or replaced" in answer.text) == (503, True)
+    assert (answer.status_code, "was deleted or moved away" in answer.text) == (503, True)
     assert panel.get("/healthz").status_code == 503
     models.disconnect()
     models.connect(str(queue.path))

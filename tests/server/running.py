@@ -46,7 +46,7 @@ class Gunicorn:
 
     def listens_at(self) -> list[str]:
         """The addresses that it tells the person who started it, once it does."""
-        return wait_until(lambda: re.findall(r"^QueueCTL panel: (.*)$", self.said(), re.MULTILINE))
+        return wait_until(lambda: re.findall(r"^QueueCTL panel: (.*)$", self.said(), re.MULTILINE), timeout_s=60)
 
     def port(self) -> int:
         return int(self.listens_at()[0].rpartition(":")[2])
