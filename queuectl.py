@@ -356,9 +356,11 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
     """Wait until jobs have ended: 0 when all completed, a single job's own exit code when it failed, else 1."""
     import time
 
+    from cli import inside
     from engine import queries
 
     connect()
+    own = inside.own_job()
     give_up_at = None if timeout is None else time.monotonic() + timeout
     find = queries.find
     while True:
@@ -367,6 +369,7 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
         waiting = [job.id for job in jobs if job.state not in FINAL]
         if not waiting:
             return _verdict(jobs)
+        inside.refuse_wait(own, [job for job in jobs if job.id in waiting])
         if give_up_at is not None and time.monotonic() >= give_up_at:
             return outcome.complain(f"Still not ended: {', '.join(waiting)}.", 124)
         time.sleep(0.1)
@@ -579,6 +582,10 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
     from engine.errors import Refused
 
     connect()
+    if wait and way == "drain":
+        from cli import inside
+
+        inside.refuse_stop(worker_id)
     orders = {"drain": workers.drain, "stop": workers.stop, "force_stop": workers.force_stop}
     ids = orders[way](worker_id)
     if not ids:

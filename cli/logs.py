@@ -28,6 +28,9 @@ def logs(job_id: str, follow: bool, run: int | None, stream: str, printer: str) 
     printers = {name: made(err=name != streams[0]) for name in streams}
     attempt = queries.attempt(queries.find(job_id), run)
     if follow:
+        from cli import inside
+
+        inside.refuse_follow(job_id, run)
         _follow(job_id, run, printers)
         return
     for name in streams:
