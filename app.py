@@ -27,6 +27,7 @@ from views import (
     shared,
     shortcuts,
     signals,
+    supervision,
     tokens,
     words,
 )
@@ -57,6 +58,7 @@ def create_app(db_url: str | None = None, **settings: Any) -> Flask:
     guards.init_app(app)  # before the token check: a foreign request needs no look at its form
     proxies.init_app(app)  # around the guards, which judge the host that a proxy says
     tokens.Tokens(app)
+    supervision.init_app(app)
     packing.init_app(app)
     errors.init_app(app)
     words.init_app(app)

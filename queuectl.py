@@ -38,6 +38,7 @@ from cli.options import (
     find_again,
     job_id_argument,
     json_option,
+    replace_supervisor,
 )
 from cli.outcome import Stopped
 from engine import interruption
@@ -57,6 +58,8 @@ def main(argv: list[str] | None = None) -> None:
             outcome.open_output()
             code = cli.main(argv, prog_name="queuectl", complete_var=outcome.COMPLETE, standalone_mode=False)
             sys.stdout.flush()
+            if (wakeup := sys.modules.get("engine.wakeup")) and wakeup.unheard:
+                replace_supervisor()
         if interruption.is_waiting():
             code = outcome.complain("Interrupted when that was done already.", 130)
     except SystemExit:
@@ -369,6 +372,7 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
         waiting = [job.id for job in jobs if job.state not in FINAL]
         if not waiting:
             return _verdict(jobs)
+        replace_supervisor()
         inside.refuse_wait(own, [job for job in jobs if job.id in waiting])
         if give_up_at is not None and time.monotonic() >= give_up_at:
             return outcome.complain(f"Still not ended: {', '.join(waiting)}.", 124)
@@ -617,6 +621,7 @@ def status(as_json: bool | None) -> None:
     from engine import queries
 
     connect()
+    replace_supervisor()
     found = queries.status()
     if printing.wants_json(as_json):
         printing.show_json(found)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import click
 
 from cli import printing
-from cli.options import connect, example, json_option
+from cli.options import connect, example, json_option, replace_supervisor
 
 
 @click.command("scale", epilog=example("worker scale 4"))
@@ -49,6 +49,7 @@ def list_(every: bool, end: str | None, reason: str | None, as_json: bool | None
     from engine import queries, roster
 
     connect()
+    replace_supervisor()
     is_of_ended = bool(end or reason)
     rows = [] if is_of_ended else queries.workers()
     if every or is_of_ended:

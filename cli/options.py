@@ -116,6 +116,23 @@ def connect(ctx: click.Context | None = None) -> Any:
     return opened
 
 
+def replace_supervisor() -> None:
+    """Start another supervisor in the place of one that died, if it is missed, and say so on standard error."""
+    from engine import liveness
+
+    if liveness.missed_supervisor() is None:
+        return
+    import workers
+    from engine.errors import Unavailable
+
+    try:
+        said = workers.replace_supervisor()
+    except Unavailable as error:
+        said = str(error)
+    if said:
+        click.echo(said, err=True)
+
+
 def find_again(job_id: str) -> Any:
     """A job that was there a moment ago. Raises NotFound with what became of it."""
     from engine import queries

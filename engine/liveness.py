@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Collection
 
-from engine import locks
+import models
+from engine import lockfile, locks
+from engine.lockfile import Note
 from models import Worker, db
 
+REST_MS = 3000  # until another supervisor is begun in the place of one that died after so short a time
 _MOST = 1000  # workers looked at
 
 
 def supervisor_lives() -> bool:
     """Whether this host has a supervisor for this database."""
     return locks.is_held(locks.of_supervisor(_folder()))
+
+
+def missed_supervisor() -> Note | None:
+    """What the last supervisor said of itself, if it died, is missed, and this process may begin another in its place.
+
+    That is so where workers are wanted and it was one that began by a command or the panel on this host: a service
+    begins its own again. Only the owner of the database begins one, none of its jobs does, and not at every look.
+    """
+    if "QUEUECTL_RUN" in os.environ or supervisor_lives():
+        return None
+    note = lockfile.read(_folder())
+    if note is None or note.managed or note.leaving or not note.folder or note.host != socket.gethostname():
+        return None
+    try:
+        begun_at, owner = os.stat(locks.of_supervisor(_folder())).st_mtime * 1000, os.stat(db.database).st_uid
+    except FileNotFoundError:
+        return None
+    if owner != os.geteuid() or 0 <= models.now_ms() - begun_at < REST_MS:
+        return None
+    is_missed = Worker.select().where(Worker.stopped_at.is_null()).exists() and not supervisor_lives()
+    return note if is_missed else None
 
 
 def dead(workers: Collection[Worker]) -> set[int]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from engine import locks
 from engine.errors import Unavailable
 
 PATIENCE_S = 5.0  # for commands, which end by themselves
@@ -49,6 +48,8 @@ def alone(folder: str, why: str) -> Iterator[None]:
     why: how the sentence begins that refuses it, as in "queue.db has schema 4, not 5 yet". Raises Unavailable, which names
     the processes to stop.
     """
+    from engine import locks  # only who migrates pays for it
+
     fd = _opened(folder, _OPEN)
     try:
         give_up_at = time.monotonic() + PATIENCE_S
@@ -63,6 +64,8 @@ def alone(folder: str, why: str) -> Iterator[None]:
 
 def refuse_workers(folder: str, why: str) -> None:
     """Raises Unavailable, as `alone`, when a supervisor or a worker lives, of whatever version."""
+    from engine import locks
+
     names = [name for name in sorted(os.listdir(folder)) if re.fullmatch(r"(supervisor|w\d+)\.lock", name)]
     if held := [name for name in names if locks.is_held(os.path.join(folder, name))]:
         _refuse(folder, why, held)

@@ -16,6 +16,8 @@ import models
 
 SOCKET = "supervisor.sock"
 
+unheard = False  # whether a nudge met no one where a supervisor has been
+
 
 def nudge() -> None:
     """Wake the supervisor once the present transaction is committed (at once outside of one)."""
@@ -38,8 +40,14 @@ def _socket() -> socket.socket:
 
 
 def _send() -> None:
-    with _socket() as mouth, suppress(OSError):  # nobody listens, or its buffer is full and it will look anyway
-        _with_short_path(f"{models.db.database}.run", lambda path: mouth.sendto(b"!", path))
+    global unheard
+    with _socket() as mouth:
+        try:
+            _with_short_path(f"{models.db.database}.run", lambda path: mouth.sendto(b"!", path))
+        except ConnectionRefusedError:
+            unheard = True
+        except OSError:  # there never was a supervisor, or its buffer is full and it will look anyway
+            pass
 
 
 def _with_short_path(folder: str, act: Callable[[str], Any]) -> None:

@@ -20,9 +20,10 @@ import time
 from typing import NoReturn
 
 import models
+from engine import lockfile
 from engine.errors import InvalidInput, QueueError, Unavailable
 from models import Worker
-from workers import control, lockfile, locks, log
+from workers import control, locks, log
 from workers.supervisor import LEAVE_SIGNALS, Supervision
 
 _LOOK_S = 0.2  # how often it looks whether what it waits for is there

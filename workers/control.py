@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import models
-from engine import wakeup
+from engine import liveness, lockfile, wakeup
 from engine.errors import InvalidInput, NotFound, QueueError, Refused, Unavailable
 from engine.liveness import supervisor_lives as supervisor_lives
 from models import Job, Worker, db
-from workers import lockfile, log
+from workers import locks, log
 
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
@@ -109,11 +109,28 @@ def _make_true(born: list[str], before: dict[str, list[int]]) -> None:
         raise
 
 
-def ensure_supervisor() -> None:
-    """Start a detached supervisor unless one lives. Raises Unavailable with its last words when it cannot start."""
+def replace_supervisor() -> str | None:
+    """Start another supervisor, in the folder of the last one, if that died and is missed; then the sentence about it.
+
+    Raises Unavailable as `ensure_supervisor`.
+    """
+    missed = liveness.missed_supervisor()
+    if missed is None:
+        return None
+    with suppress(OSError):
+        os.utime(locks.of_supervisor(models.run_folder()))  # the others leave it to this process for a while
+    ensure_supervisor(missed.folder)
+    return f"The supervisor of the workers (process {missed.pid}) had died; another was started in {missed.folder}."
+
+
+def ensure_supervisor(folder: str | None = None) -> None:
+    """Start a detached supervisor unless one lives; its jobs run in `folder`, None: the present one.
+
+    Raises Unavailable with its last words when it cannot start.
+    """
     try:
         if not supervisor_lives():
-            _launch()
+            _launch(folder or os.getcwd())
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise Unavailable(f"The supervisor could not start: {name}{error.strerror}.") from error
@@ -194,7 +211,7 @@ def _wish(wish: str, worker_id: str | None) -> list[str]:
     return [f"w{pk}" for pk in pks]
 
 
-def _launch() -> None:
+def _launch(folder: str) -> None:
     """Start `python -m workers --detached` on its own: own session, no inherited descriptors, output to the log."""
     import subprocess  # only whoever finds no supervisor pays for these
 
@@ -203,7 +220,7 @@ def _launch() -> None:
         log.put_aside(log_path())
     with open(log_path(), "ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "--detached", "--folder", os.getcwd(), "--db", db.database],
+            [sys.executable, "-m", "workers", "--detached", "--folder", folder, "--db", db.database],
             cwd=models.ROOT,
             env=env,
             stdin=subprocess.DEVNULL,

@@ -17,10 +17,10 @@ from contextlib import suppress
 from typing import Any
 
 import models
-from engine import dialect, wakeup
+from engine import dialect, lockfile, wakeup
 from engine.errors import Unavailable
 from models import Supervisor, Worker, db
-from workers import alarm, birth, control, lockfile, locks, log, orphans, tree
+from workers import alarm, birth, control, locks, log, orphans, tree
 from workers.child import Child, runs_to_cancel
 from workers.chores import Chores
 from workers.control import WISHES

@@ -13,7 +13,7 @@ import workers
 from engine.errors import Refused, Unavailable
 from models import Worker
 from tests.support import wait_until
-from workers import control
+from workers import control, locks
 
 VERBS = {
     "start": lambda: workers.start(2),
@@ -75,3 +75,39 @@ def test_a_start_while_a_service_drains_is_refused(queue, gate):
     gate.touch()
     assert service.wait(20) == 0
     assert not queue.workers()
+
+
+def killed(queue) -> None:
+    """The supervisor that a command began is dead, and so are its workers, who had nothing to do."""
+    queue.start(1)
+    os.kill(queue.supervisor_pid(), signal.SIGKILL)
+    wait_until(lambda: queue.workers("lost"))
+    os.utime(locks.of_supervisor(models.run_folder()), (0, 0))  # it did not begin a moment ago
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [(("enqueue", "--id", "next", "pwd"), "after"), (("status",), "before")],
+)
+def test_a_command_replaces_a_detached_supervisor_that_died(queue, tmp_path, words, where):
+    killed(queue)
+    if where == "before":
+        queue.add("pwd", id="next")
+    done = queue.command(*words, cwd=tmp_path)
+    assert done.returncode == 0
+    assert f"had died; another was started in {os.getcwd()}." in done.stderr
+    queue.wait_for("next", "completed")
+    assert queue.printed("next") == f"{os.getcwd()}\n"
+
+
+def test_a_command_that_waits_replaces_a_supervisor_that_dies_meanwhile(queue):
+    killed(queue)
+    queue.add("true", id="next")
+    assert queue.command("wait", "next", "--timeout", "20").returncode == 0
+
+
+def test_a_page_replaces_a_detached_supervisor_that_died(queue):
+    killed(queue)
+    queue.add("true", id="next")
+    assert queue.panel().get("/jobs").status_code == 200
+    queue.wait_for("next", "completed")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from contextlib import suppress
 from typing import NamedTuple
 
-from workers import locks
+from engine import locks
 
 
 class Note(NamedTuple):
     """managed: a process runner or service began it, and decides whether another begins. folder: where jobs run."""
 
     pid: int
+    host: str
     managed: bool
     leaving: bool
     folder: str
@@ -24,7 +26,7 @@ def write(lock: int, managed: bool, *, leaving: bool) -> None:
     folder = ""
     with suppress(FileNotFoundError):
         folder = os.getcwd()
-    said = json.dumps(Note(os.getpid(), managed, leaving, folder)).encode()
+    said = json.dumps(Note(os.getpid(), socket.gethostname(), managed, leaving, folder)).encode()
     with suppress(OSError):  # never shorter than it was, so that others read it whole
         os.pwrite(lock, said.ljust(os.fstat(lock).st_size), 0)
 
