@@ -12,7 +12,7 @@ from peewee import fn
 
 import models
 from engine import durations, wakeup
-from engine.errors import InvalidInput, NotFound, Refused
+from engine.errors import InvalidInput, NotFound, Refused, Unavailable
 from models import Config, SettingChange
 
 SOMEBODY = "somebody"  # who did it, when nobody says
@@ -211,6 +211,14 @@ def of(stored: str) -> Mapping[str, Any]:
     """Every key and its value, given the JSON object of those that were set (as a claim carries it)."""
     found = json.loads(stored)
     return MappingProxyType({name: found.get(name, key.default) for name, key in KEYS.items()})
+
+
+def present(name: str, stored: str) -> Any:
+    """The present value of one key; where the database does not say, that in the JSON object `stored`."""
+    try:
+        return get(name)
+    except Unavailable:
+        return of(stored)[name]
 
 
 def last_changes() -> dict[str, SettingChange]:

@@ -39,7 +39,7 @@ class Order(NamedTuple):
     env: Mapping[Any, Any]  # of str or bytes, as execve(2) takes them
     cwd: str | None = None
     timeout_s: float | None = None
-    grace_s: float = 10.0
+    grace: Callable[[], float] = lambda: 10.0  # seconds from SIGTERM to SIGKILL; asked when it is to end
     output_bytes: int = 262_144
 
 
@@ -244,7 +244,7 @@ class _Running:
             if not self._signal(signal.SIGTERM):
                 self.stuck_at = time.monotonic()
             self._signal(signal.SIGCONT)  # a stopped process cannot act on TERM
-        self.kill_at = min(self.kill_at, time.monotonic() + self.order.grace_s)
+        self.kill_at = min(self.kill_at, time.monotonic() + self.order.grace())
 
     def _signal(self, number: int) -> bool:
         """Send it to the command's process group. False when all of that is another user's."""

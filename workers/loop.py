@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from functools import partial
 
 import models
 from engine import config
@@ -187,8 +188,9 @@ class Loop:
         env[b"QUEUECTL_JOB_ID"] = held.id
         env[b"QUEUECTL_ATTEMPT"] = str(held.attempts + 1)
         env[_MARK] = tree.mark(self.instance, held.pk, held.run)
-        grace_s, output_bytes = settings["kill_grace_sec"], settings["output_limit_kb"] * 1024
-        return new(Order, (held.command, env, held.cwd, timeout_ms / 1000 or None, grace_s, output_bytes))
+        output_bytes = settings["output_limit_kb"] * 1024
+        grace = partial(config.present, "kill_grace_sec", held.settings)
+        return new(Order, (held.command, env, held.cwd, timeout_ms / 1000 or None, grace, output_bytes))
 
     def _show(self, stdout: Output, stderr: Output) -> None:
         """Store what the running command has printed so far."""

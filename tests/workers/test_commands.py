@@ -66,6 +66,15 @@ def test_a_command_that_ignores_term_is_killed_after_the_grace(worker):
     assert job.return_code == -signal.SIGKILL
 
 
+def test_the_grace_is_that_of_the_moment_of_the_stop(worker, tmp_path):
+    config.set("kill_grace_sec", 3600)
+    job_id = worker.add(f"trap '' TERM; touch {tmp_path}/began; while :; do sleep 0.05; done")
+    wait_until((tmp_path / "began").exists)
+    config.set("kill_grace_sec", 0.2)
+    jobs.cancel(job_id)
+    worker.wait_for(job_id, "cancelled")
+
+
 def test_the_default_timeout_comes_from_the_config(worker):
     config.set("job_timeout_sec", 0.2)
     assert worker.wait_for(worker.add("sleep 60", max_retries=0), "dead").last_error == "timed out after 0.2 s"
