@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import outcome, printing
+from cli import consent, outcome, printing
 from cli.options import (
     FINAL,
     Group,
     Seconds,
     complete_ids,
     connect,
+    connect_existing,
     example,
     filter_options,
     find_again,
@@ -110,7 +111,7 @@ def cli(db: str | None) -> None:
 def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from engine import queries
 
-    connect(ctx)
+    connect_existing(ctx)
     return [worker["id"] for worker in queries.workers() if worker["id"].startswith(incomplete)]
 
 
@@ -118,7 +119,7 @@ def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 @cli.command(epilog=example('enqueue \'{"id": "job1", "command": "echo Hello World", "max_retries": 3}\''))
-@click.argument("payload", nargs=-1, metavar="[JSON | COMMAND | -- PROGRAM ARG...]")
+@click.argument("payload", nargs=-1, metavar="[JSON | COMMAND | - | -- PROGRAM ARG...]")
 @click.option("--file", "path", metavar="FILE", help="Take the jobs from a file of JSON or JSON lines; - is stdin.")
 @click.option("--from", "origin", metavar="ID", help="A job like that one; what else is given replaces what it has.")
 @click.option("--id", "job_id", help="The job's id; made up when left out.")
@@ -132,17 +133,17 @@ def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option("--cwd", help="The folder it runs in.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
-@click.option("--lines", "form", flag_value="lines", default="json", help="With --file: each line is a command.")
+@click.option("--lines", "form", flag_value="lines", default="json", help="With --file or -: each line is a command.")
 @click.option("--check", is_flag=True, help="Store nothing; say what is amiss, and when it would be tried.")
 def enqueue(
     payload: tuple[str, ...], path: str | None, origin: str | None, form: str, check: bool, **flags: Any
 ) -> None:
-    """Store a job, or many from a file."""
+    """Store a job, or many from a file or a JSON array."""
+    if payload == ("-",) and not path:
+        payload, path = (), "-"
     if (path and (payload or origin)) or not (path or payload or origin):
-        raise click.UsageError("Give a job or --file, one of the two.")
-    found = list(_from_file(path, form) if path else _from_job(origin, payload) if origin else _from_words(payload))
-    if not found:
-        raise InvalidInput(f"There is no job in {_name(path or '')}; write one JSON object a line.")
+        raise click.UsageError("Give a job, --file FILE, or - for standard input; one of them.")
+    found = _from_file(path, form) if path else _from_job(origin, payload) if origin else _from_words(payload)
     given = _given(flags)
     jobs = [(label, job | given | _merged(job, given)) for label, job in found] if given else found
     if len(jobs) > 1 and "id" in given:
@@ -153,44 +154,36 @@ def enqueue(
 
         checking.show(jobs)
         return
-    _store(rows, origin, told=len(jobs) == 1)
+    _store(rows, origin, told=len(jobs) == 1, at_once=len(rows) if payload else _PORTION)
 
 
-def _from_job(job_id: str, words: tuple[str, ...]) -> Iterator[Entry]:
+def _from_job(job_id: str, words: tuple[str, ...]) -> list[Entry]:
     """A job like that one, with what the words say in its place."""
     from engine import queries
     from engine.jobs import payload_of
 
-    connect()
-    job = payload_of(queries.find(job_id))
-    yield "", job | (next(_from_words(words))[1] if words else {})
+    said = _from_words(words) if words else [("", {})]
+    if len(said) > 1:
+        raise click.UsageError("--from makes one job; there are many here.")
+    connect_existing()
+    return [("", payload_of(queries.find(job_id)) | said[0][1])]
 
 
-def _from_words(words: tuple[str, ...]) -> Iterator[Entry]:
-    from engine import spec
+def _from_words(words: tuple[str, ...]) -> list[Entry]:
+    from cli import intake
 
-    if len(words) > 1:
-        import shlex
-
-        yield "", {"command": shlex.join(words)}
-    elif words[0].lstrip().startswith("{"):
-        yield "", spec.parse_json(words[0])
-    else:
-        yield "", {"command": words[0]}
+    return intake.entries(words)
 
 
-def _from_file(path: str, form: str) -> Iterator[Entry]:
+def _from_file(path: str, form: str) -> list[Entry]:
     """Every job in the file with where it stands, for messages."""
     import gc
 
+    from cli import intake
     from engine import batch
 
     gc.disable()  # all that is read stays to the end: to look for garbage in it again and again would find none
-
-    found = batch.read(batch.decode(_read(path), _name(path)), form)
-    if found.mistakes:
-        raise InvalidInput(f"{found.mistakes[0]} Nothing was stored.")
-    yield from found.jobs
+    return intake.of_text(batch.decode(_read(path), _name(path)), _name(path), form)
 
 
 def _read(path: str) -> bytes:
@@ -243,13 +236,13 @@ def _parsed(jobs: list[Entry]) -> list[dict[str, Any]]:
         raise InvalidInput(f"{error}{' Nothing was stored.' if jobs[0][0] else ''}", error.field) from None
 
 
-def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:
+def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool, at_once: int) -> None:
     from engine.jobs import enqueue_parsed
 
     connect()
     stored = 0
     try:
-        for portion in _with_progress(jobs):
+        for portion in _with_progress(jobs, at_once):
             job_ids = enqueue_parsed(portion, origin)
             stored += len(portion)
             click.echo("\n".join(f"Enqueued {job_id}" for job_id in job_ids))
@@ -265,11 +258,11 @@ def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool) -> None:
         click.echo(f"{stored} jobs enqueued.", err=True)
 
 
-def _portions(jobs: list[Any]) -> Iterator[list[Any]]:
+def _portions(jobs: list[Any], size: int) -> Iterator[list[Any]]:
     """Each is stored at once: small ones while others write too, larger and larger ones while nobody has to wait."""
     import models
 
-    stored, size, version = 0, _PORTION, models.db.version()
+    stored, version = 0, models.db.version()
     while stored < len(jobs):
         yield jobs[stored : stored + size]
         stored += size
@@ -277,9 +270,9 @@ def _portions(jobs: list[Any]) -> Iterator[list[Any]]:
         size = min(2 * size, _LARGE_PORTION) if version == before else _PORTION
 
 
-def _with_progress(jobs: list[Any]) -> Iterator[list[Any]]:
+def _with_progress(jobs: list[Any], first: int) -> Iterator[list[Any]]:
     if len(jobs) < 3 * _PORTION or not sys.stderr.isatty():
-        yield from _portions(jobs)
+        yield from _portions(jobs, first)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -288,7 +281,7 @@ def _with_progress(jobs: list[Any]) -> Iterator[list[Any]]:
 
     with Progress(console=Console(file=past_guard(sys.stderr))) as progress:
         task = progress.add_task("Enqueueing", total=len(jobs))
-        for portion in _portions(jobs):
+        for portion in _portions(jobs, first):
             yield portion
             progress.advance(task, len(portion))
 
@@ -303,7 +296,7 @@ def list_(view: str | None, limit: int | None, as_csv: bool, as_json: bool | Non
     """List jobs, newest first."""
     from engine import queries
 
-    connect()
+    connect_existing()
     limit = limit and min(limit, sys.maxsize - 1)
     chosen = _of_view(view) | {name: value for name, value in filters.items() if value}
     if as_csv:
@@ -338,7 +331,7 @@ def show(job_id: str, as_json: bool | None) -> None:
     """Show one job: its fields, why it waits, its runs, what it printed."""
     from engine import queries, waiting
 
-    connect()
+    connect_existing()
     job = queries.find(job_id)
     shown = queries.as_json(job, queries.attempt(job))
     shown["why"] = [reason.sentence() for reason in waiting.reasons(job)]
@@ -362,7 +355,7 @@ def wait(job_ids: tuple[str, ...], timeout: float | None) -> int:
     from cli import inside
     from engine import queries
 
-    connect()
+    connect_existing()
     own = inside.own_job()
     give_up_at = None if timeout is None else time.monotonic() + timeout
     find = queries.find
@@ -415,7 +408,7 @@ def dlq_causes(as_json: bool | None) -> None:
     from engine import causes
     from engine.queries import iso
 
-    connect()
+    connect_existing()
     rows = [
         {
             "jobs": cause.deaths,
@@ -432,14 +425,18 @@ def dlq_causes(as_json: bool | None) -> None:
 @dlq.command("retry", epilog=example("dlq retry job1"))
 @click.argument("job_ids", metavar="ID...", nargs=-1, shell_complete=complete_ids)
 @click.option("--all", "every", is_flag=True, help="All that are dead now.")
-def dlq_retry(job_ids: tuple[str, ...], every: bool) -> None:
+@consent.options
+def dlq_retry(job_ids: tuple[str, ...], every: bool, yes: bool, dry_run: bool) -> None:
     """Put dead jobs back to pending with attempts 0."""
     from engine import dlq
 
-    if bool(job_ids) == every:
-        raise click.UsageError("Give the ids of the jobs, or --all.")
-    connect()
+    if bool(job_ids) == every or (dry_run and not every):
+        raise click.UsageError("Give the ids of the jobs, or --all, which --dry-run goes with.")
+    connect_existing()
+    if dry_run:
+        consent.say_only("retry", {"state": "dead"})
     if every:
+        consent.get("retry", {"state": "dead"}, yes)
         _retry_all()
     for job_id in job_ids:
         dlq.retry(job_id)
@@ -585,7 +582,7 @@ def _end_workers(worker_id: str | None, way: str, wait: bool) -> None:
     from engine import survivors
     from engine.errors import Refused
 
-    connect()
+    connect_existing()
     if wait and way == "drain":
         from cli import inside
 
@@ -620,7 +617,7 @@ def status(as_json: bool | None) -> None:
     """Counts by state, the workers, and whether a shutdown is asked for."""
     from engine import queries
 
-    connect()
+    connect_existing()
     replace_supervisor()
     found = queries.status()
     if printing.wants_json(as_json):

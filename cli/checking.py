@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import connect
+from cli.options import connect_existing
 from engine.errors import Refused
 from engine.wording import plural, seconds
 
@@ -20,7 +20,7 @@ _SHOWN = 20
 
 def show(jobs: list[Entry]) -> None:
     """Say what may go wrong. Raises Refused when the shell cannot read a command, or an id is taken."""
-    connect()
+    connect_existing()
     if len(jobs) == 1:
         _show_one(*jobs[0])
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli import printing
-from cli.options import connect, example, job_id_argument, json_option
+from cli.options import connect_existing, example, job_id_argument, json_option
 
 STREAMS = ("stdout", "stderr")
 _COLOURS = {"+": "green", "-": "red", "…": "bright_black"}
@@ -23,7 +23,7 @@ def diff(job_id: str, run: int | None, against: str, as_json: bool | None) -> No
     from engine import comparison, queries
     from engine.errors import NotFound
 
-    connect()
+    connect_existing()
     job = queries.find(job_id)
     attempt = queries.attempt(job, run)
     other = comparison.other(job, attempt, against)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import click
 
 from cli import printing
-from cli.options import connect, example, json_option, replace_supervisor
+from cli.options import connect, connect_existing, example, json_option, replace_supervisor
 
 
 @click.command("scale", epilog=example("worker scale 4"))
@@ -16,7 +16,7 @@ def scale(count: int) -> None:
     """Let N workers take jobs: start those that lack, or drain those that are too many."""
     import workers
 
-    connect()
+    (connect if count else connect_existing)()
     done = workers.scale(count)
     if done.started:
         click.echo(f"Started {', '.join(done.started)}")
@@ -48,7 +48,7 @@ def list_(every: bool, end: str | None, reason: str | None, as_json: bool | None
     """List the workers, or how others ended."""
     from engine import queries, roster
 
-    connect()
+    connect_existing()
     replace_supervisor()
     is_of_ended = bool(end or reason)
     rows = [] if is_of_ended else queries.workers()

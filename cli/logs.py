@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli import printing
-from cli.options import FINAL, connect, example, find_again, job_id_argument
+from cli.options import FINAL, connect_existing, example, find_again, job_id_argument
 
 
 @click.command(epilog=example("logs job1 --follow"))
@@ -22,7 +22,7 @@ def logs(job_id: str, follow: bool, run: int | None, stream: str, printer: str) 
     """Print what a job printed; on a terminal its colours pass, and nothing else that would steer it."""
     from engine import queries
 
-    connect()
+    connect_existing()
     streams = ("stdout", "stderr") if stream == "both" else (stream,)
     made: Any = {"raw": _Raw, "text": _Text}[printer]
     printers = {name: made(err=name != streams[0]) for name in streams}

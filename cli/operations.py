@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from cli import printing
-from cli.options import FINAL, STATES, connect, database, example, json_option
+from cli.options import FINAL, STATES, connect, connect_existing, connect_file, database, example, json_option
 from cli.outcome import Stopped
 from engine import interruption
 from engine.errors import InvalidInput
@@ -59,7 +59,7 @@ def backup(file: str) -> None:
     """Copy the database to a new FILE while everything runs."""
     from engine import backup as backups
 
-    connect()
+    connect_file()
     size = backups.write(file)
     click.echo(f"{file}: {size:,} bytes, checked.")
 
@@ -86,7 +86,7 @@ def vacuum(full: bool) -> None:
     """Give back to the disk what the database no longer uses."""
     from engine import space
 
-    connect()
+    connect_file()
     change = space.rewrite() if full else space.give_back()
     click.echo(f"{change.before:,} bytes before, {change.after:,} bytes after.")
 
@@ -101,7 +101,7 @@ def prune(state: str | None, older_than: str | None, dry_run: bool) -> None:
     """Delete jobs that ended long ago, with their history, in small steps."""
     from engine import retention
 
-    connect()
+    connect_existing()
     limits = retention.of(state, older_than)
     deleted = {limit.state: retention.count(limit) if dry_run else 0 for limit in limits}
     is_interrupted = False
@@ -126,7 +126,7 @@ def export_(file: str, state: str | None) -> None:
     """Write jobs, their runs with output, and settings as JSON lines; - is standard output."""
     from engine import transfer
 
-    connect()
+    connect_existing()
     if file == "-":
         lines = transfer.export(state)
         _write(map(_for_terminal, lines) if sys.stdout.isatty() else lines, sys.stdout.buffer)

@@ -12,6 +12,7 @@ from engine import interruption
 
 STATES = ("pending", "processing", "completed", "failed", "dead", "cancelled")
 FINAL = ("completed", "dead", "cancelled")
+_NONE = "There is no database at {}; correct --db or QUEUECTL_DB"
 
 
 class Seconds(click.ParamType):
@@ -144,11 +145,44 @@ def find_again(job_id: str) -> Any:
         raise NotFound(f"Job {job_id} was deleted meanwhile.") from None
 
 
+def connect_existing(ctx: click.Context | None = None) -> Any:
+    """Open the database of a command that has nothing to do without one.
+
+    Where none is, says so and opens an empty one in memory: the command shows or finds nothing, and no file is made.
+    """
+    import os
+
+    import models
+    from engine import opening
+
+    path = models.path_of(database(ctx))
+    if os.path.exists(path):
+        return connect(ctx)
+    if "_QUEUECTL_COMPLETE" not in os.environ:
+        click.echo(f"{_NONE.format(path)}, or enqueue the first job.", err=True)
+    empty = opening.empty(os.path.join(models.ROOT, "migrations"), models.SCHEMA_VERSION)
+    models.db.initialize(empty)
+    return empty
+
+
+def connect_file() -> Any:
+    """Open the database of a command that is about its file. Raises NotFound when there is none."""
+    import os
+
+    import models
+    from engine.errors import NotFound
+
+    path = models.path_of(database())
+    if not os.path.exists(path):
+        raise NotFound(f"{_NONE.format(path)}.")
+    return connect()
+
+
 def complete_ids(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The ids that begin like this, the newest jobs first."""
     from models import Job
 
-    connect(ctx)
+    connect_existing(ctx)
     found: Any = (
         Job.select(Job.id)
         .where(Job.id.startswith(incomplete), Job.state != "deleted")

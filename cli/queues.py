@@ -7,14 +7,14 @@ from typing import Any
 import click
 
 from cli import printing
-from cli.options import Group, actor, connect, example, filter_options, json_option
+from cli.options import Group, actor, connect, connect_existing, example, filter_options, json_option
 from cli.stats import stats
 
 
 def _complete_queues(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from engine import queries
 
-    connect(ctx)
+    connect_existing(ctx)
     return [name for name in queries.queues() if name.startswith(incomplete)]
 
 
@@ -29,7 +29,7 @@ def queues(as_json: bool | None) -> None:
     from engine import figures
     from engine import queues as standing
 
-    with connect().snapshot():
+    with connect_existing().snapshot():
         lately = figures.last_hour(models.now_ms())
         rows = [row.as_json() | {"last_hour": sum(lately.get(row.name, ()))} for row in standing.standings()]
     if printing.wants_json(as_json):
@@ -75,7 +75,7 @@ def queue_resume(name: str) -> None:
     """Let the jobs of a queue begin again."""
     from engine import queues as standing
 
-    connect()
+    connect_existing()
     _tell(standing.resume(name, actor=actor()))
 
 
@@ -120,7 +120,7 @@ def view_list(as_json: bool | None) -> None:
     """List the saved views."""
     from engine import saved_views
 
-    connect()
+    connect_existing()
     rows = [{"name": row.name, "filter": saved_views.filters_of(row.name)} for row in saved_views.every()]
     printing.show_rows(("name", "filter"), rows, as_json, "No views are saved.")
 
@@ -131,7 +131,7 @@ def view_delete(name: str) -> None:
     """Forget a view."""
     from engine import saved_views
 
-    connect()
+    connect_existing()
     saved_views.delete(name)
     click.echo(f"The view {name} is deleted.")
 

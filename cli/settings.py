@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli import printing
-from cli.options import Group, actor, connect, example, json_option
+from cli.options import Group, actor, connect, connect_existing, example, json_option
 
 
 def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -33,7 +33,7 @@ def config_get(key: str | None, as_json: bool | None) -> None:
     """Show all settings, or one."""
     from engine import config as settings
 
-    connect()
+    connect_existing()
     name = key.replace("-", "_") if key else None
     found = {name: settings.get(name)} if name else settings.get_all()
     if printing.wants_json(as_json):
@@ -62,7 +62,7 @@ def config_reset(key: str) -> None:
     """Go back to a setting's default."""
     from engine import config as settings
 
-    connect()
+    connect_existing()
     _tell(key, settings.reset(key, actor=actor()))
 
 
@@ -74,7 +74,7 @@ def config_history(key: str | None, as_json: bool | None) -> None:
     from engine import config as settings
     from engine.queries import iso
 
-    connect()
+    connect_existing()
     rows = [
         {
             "at": iso(change.at),
@@ -94,7 +94,7 @@ def config_revert(key: str) -> None:
     """Take back the last change of a setting."""
     from engine import config as settings
 
-    connect()
+    connect_existing()
     _tell(key, settings.revert(key, actor=actor()))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli import printing
-from cli.options import connect, example, json_option
+from cli.options import connect_existing, example, json_option
 
 
 @click.command(epilog=example("stats --window 24h"))
@@ -18,7 +18,7 @@ def stats(window: str, as_json: bool | None) -> None:
     import models
     from engine import alarms, figures, pace, queues
 
-    with connect().snapshot():
+    with connect_existing().snapshot():
         now, standings = models.now_ms(), queues.standings()
         found = figures.as_json(figures.of(figures.window(window), now))
         foreseen, rung = pace.foreseen(standings, now), alarms.ring(standings, now)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from cli import printing
-from cli.options import actor, complete_ids, connect, example, filter_options, job_id_argument, json_option
+from cli import consent, printing
+from cli.options import (
+    actor,
+    complete_ids,
+    connect_existing,
+    example,
+    filter_options,
+    job_id_argument,
+    json_option,
+)
 from cli.outcome import Stopped
 from engine import interruption
 
@@ -20,27 +28,47 @@ def _one_or_many(command: Callable[..., Any]) -> Callable[..., Any]:
     named = click.argument("job_ids", metavar="[ID...]", nargs=-1, shell_complete=complete_ids)
     every = click.option("--all", "every", is_flag=True, help="All jobs that match, in batches; it can be interrupted.")
     as_json = click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-    return named(every(filter_options(as_json(command))))
+    return named(every(consent.options(filter_options(as_json(command)))))
 
 
-def _is_one(job_ids: tuple[str, ...], every: bool, as_json: bool, filters: dict[str, str | None]) -> bool:
-    """Whether it is about one job, told in a sentence. Raises UsageError for ids and filters together, or neither."""
-    if bool(job_ids) == every or (job_ids and any(filters.values())):
-        raise click.UsageError(_ONE_OR_MANY)
-    return len(job_ids) == 1 and not as_json
+class Wanted(NamedTuple):
+    """The jobs that a command is about: the named ones, or with `every` all that match the filters."""
+
+    job_ids: tuple[str, ...]
+    every: bool
+    yes: bool
+    dry_run: bool
+    as_json: bool
+    filters: dict[str, str | None]
+
+    def is_one(self) -> bool:
+        """Whether it is about one job, told in a sentence. Raises UsageError for ids and filters together, or neither."""
+        if bool(self.job_ids) == self.every or (self.job_ids and any(self.filters.values())):
+            raise click.UsageError(_ONE_OR_MANY)
+        if self.job_ids and self.dry_run:
+            raise click.UsageError("--dry-run goes with --all; named jobs are as many as their names.")
+        return len(self.job_ids) == 1 and not self.as_json
 
 
-def _bulk(
-    verb: str, job_ids: tuple[str, ...], as_json: bool, filters: dict[str, str | None], argument: Any = None
-) -> int:
+def _wanted(given: dict[str, Any]) -> Wanted:
+    """What the options say; the filters are what is left of them."""
+    known = {name: given.pop(name) for name in ("job_ids", "every", "yes", "dry_run", "as_json")}
+    return Wanted(**known, filters=given)
+
+
+def _bulk(verb: str, wanted: Wanted, argument: Any = None) -> int:
     """Do it to many and report; the exit status: 1 when a job that was named could not be."""
     from engine import operations
 
-    connect()
-    scope: dict[str, Any] = {"ids": job_ids} if job_ids else {"filters": filters}
+    connect_existing()
+    if wanted.dry_run:
+        consent.say_only(verb, wanted.filters)
+    if wanted.every:
+        consent.get(verb, wanted.filters, wanted.yes)
+    scope: dict[str, Any] = {"filters": wanted.filters} if wanted.every else {"ids": wanted.job_ids}
     operation = _run(operations.begin(verb, actor=actor(), argument=argument, **scope).pk)
-    _report(operation, as_json)
-    return int(operation.failed > 0 or (bool(job_ids) and operation.skipped > 0))
+    _report(operation, wanted.as_json)
+    return int(operation.failed > 0 or (not wanted.every and operation.skipped > 0))
 
 
 def _run(pk: int) -> Any:
@@ -66,15 +94,17 @@ def _report(operation: Any, as_json: bool) -> None:
 
 @click.command(epilog=example("retry job1"))
 @_one_or_many
-def retry(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: str | None) -> int:
+def retry(**given: Any) -> int:
     """Put failed, dead or cancelled jobs back to pending."""
     from engine import jobs
 
-    if not _is_one(job_ids, every, as_json, filters):
-        return _bulk("retry", job_ids, as_json, filters)
-    connect()
-    jobs.retry(job_ids[0])
-    click.echo(f"{job_ids[0]} is pending again.")
+    wanted = _wanted(given)
+    if not wanted.is_one():
+        return _bulk("retry", wanted)
+    connect_existing()
+    [job_id] = wanted.job_ids
+    jobs.retry(job_id)
+    click.echo(f"{job_id} is pending again.")
     return 0
 
 
@@ -84,7 +114,7 @@ def unretry(job_id: str) -> None:
     """Withdraw a retry, until a worker has taken the job."""
     from engine import jobs
 
-    connect()
+    connect_existing()
     click.echo(f"{job_id} is {jobs.unretry(job_id)} again.")
 
 
@@ -94,50 +124,56 @@ def run_now(job_id: str) -> None:
     """Let a waiting job wait no longer for its time or its next try; its attempts stay counted."""
     from engine import jobs
 
-    connect()
+    connect_existing()
     jobs.run_now(job_id)
     click.echo(f"{job_id} is due now.")
 
 
 @click.command(epilog=example("cancel job1"))
 @_one_or_many
-def cancel(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: str | None) -> int:
+def cancel(**given: Any) -> int:
     """Cancel jobs; a running command is stopped."""
     from engine import jobs
 
-    if not _is_one(job_ids, every, as_json, filters):
-        return _bulk("cancel", job_ids, as_json, filters)
-    connect()
-    state = jobs.cancel(job_ids[0])
-    click.echo(f"{job_ids[0]} is cancelled." if state == "cancelled" else f"{job_ids[0]} is being stopped.")
+    wanted = _wanted(given)
+    if not wanted.is_one():
+        return _bulk("cancel", wanted)
+    connect_existing()
+    [job_id] = wanted.job_ids
+    state = jobs.cancel(job_id)
+    click.echo(f"{job_id} is cancelled." if state == "cancelled" else f"{job_id} is being stopped.")
     return 0
 
 
 @click.command(epilog=example("priority job1 --to 5"))
 @_one_or_many
 @click.option("--to", "priority", type=int, required=True, help="-100 to 100; higher runs first.")
-def priority(job_ids: tuple[str, ...], every: bool, as_json: bool, priority: int, **filters: str | None) -> int:
+def priority(priority: int, **given: Any) -> int:
     """Give waiting jobs another priority."""
     from engine import jobs
 
-    if not _is_one(job_ids, every, as_json, filters):
-        return _bulk("priority", job_ids, as_json, filters, priority)
-    connect()
-    click.echo(f"{job_ids[0]} has the priority {jobs.set_priority(job_ids[0], priority)}.")
+    wanted = _wanted(given)
+    if not wanted.is_one():
+        return _bulk("priority", wanted, priority)
+    connect_existing()
+    [job_id] = wanted.job_ids
+    click.echo(f"{job_id} has the priority {jobs.set_priority(job_id, priority)}.")
     return 0
 
 
 @click.command(epilog=example("delete job1"))
 @_one_or_many
-def delete(job_ids: tuple[str, ...], every: bool, as_json: bool, **filters: str | None) -> int:
+def delete(**given: Any) -> int:
     """Delete jobs that are not running, with their history; for a while they can be brought back."""
     from engine import jobs
 
-    if not _is_one(job_ids, every, as_json, filters):
-        return _bulk("delete", job_ids, as_json, filters)
-    connect()
-    jobs.delete(job_ids[0])
-    click.echo(f"{job_ids[0]} is deleted. 'queuectl undelete {job_ids[0]}' brings it back.")
+    wanted = _wanted(given)
+    if not wanted.is_one():
+        return _bulk("delete", wanted)
+    connect_existing()
+    [job_id] = wanted.job_ids
+    jobs.delete(job_id)
+    click.echo(f"{job_id} is deleted. 'queuectl undelete {job_id}' brings it back.")
     return 0
 
 
@@ -147,7 +183,7 @@ def undelete(token: str) -> None:
     """Bring a deleted job back as it was, by its id or by its token in the trash."""
     from engine import jobs
 
-    connect()
+    connect_existing()
     job_id = jobs.undelete(token)
     click.echo(f"{job_id} is {jobs.state_of(job_id)} again.")
 
@@ -158,7 +194,7 @@ def trash(as_json: bool | None) -> None:
     """List the deleted jobs that can still be brought back, the last deleted first."""
     from engine import trash as lying
 
-    connect()
+    connect_existing()
     rows = [row.as_json() for row in lying.listed(1000)]
     printing.show_rows(("token", "id", "state", "command", "until"), rows, as_json, "The trash is empty.")
 
@@ -169,7 +205,7 @@ def remove(token: str) -> None:
     """Remove a deleted job from the trash for good, by its id or by its token."""
     from engine import jobs
 
-    connect()
+    connect_existing()
     click.echo(f"{jobs.remove(token)} is removed for good.")
 
 
@@ -179,7 +215,7 @@ def operations(as_json: bool | None) -> None:
     """List what was done to many jobs at once, by whom and how far it has come, the newest first."""
     from engine import operations as bulk
 
-    connect()
+    connect_existing()
     rows = [bulk.as_json(row) for row in bulk.recent()]
     if not printing.wants_json(as_json):
         rows = [row | {"scope": _in_words(row["scope"])} for row in rows]
@@ -204,7 +240,7 @@ def undo(number: int, as_json: bool) -> int:
     """Take back a delete or a retry of many jobs, where it can be still."""
     from engine import operations as bulk
 
-    connect()
+    connect_existing()
     operation = _run(bulk.undo(number, actor=actor()).pk)
     _report(operation, as_json)
     return int(operation.failed > 0)

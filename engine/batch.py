@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ FORMS = ("json", "lines")  # lines: each is a command
 _CHUNK = 500
 _LOOK = 20  # if one of so many lines is an object, each is meant to be one
 
+_BEFORE = '{"jobs": '  # makes an object of an array
+_FIRST_LINE = re.compile(r"( at line 1, column )(\d+)")
 _BETWEEN = "\n],[\n"
 
 Entry = tuple[str, dict[str, Any]]  # the place of a job in the text ("" for the only one), and what is given for it
@@ -113,7 +116,10 @@ def taken(jobs: list[Entry]) -> list[Mistake]:
 
 
 def _array(text: str, most: int | None) -> Batch:
-    found = spec.parse_json(f'{{"jobs": {text}}}')["jobs"]
+    try:
+        found = spec.parse_json(f"{_BEFORE}{text}}}")["jobs"]
+    except InvalidInput as error:
+        raise InvalidInput(_FIRST_LINE.sub(lambda at: f"{at[1]}{int(at[2]) - len(_BEFORE)}", str(error))) from None
     _bound(len(found), most)
     batch = Batch([], [])
     for number, job in enumerate(found, 1):

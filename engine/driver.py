@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import Unavailable
 
+MEMORY = ":memory:"  # the path of a database that is in no file
 MISSING = "The database {path} was deleted or moved away; put it back, or restart QueueCTL to begin with an empty one."
 DAMAGED = "The database {path} is damaged; stop the workers and restore a backup."
 _TROUBLE = (
@@ -86,7 +87,9 @@ class Connection(sqlite3.Connection):
     def __init__(self, path: str, *args: Any, **kwargs: Any):
         self.path = path
         name = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        super().__init__(f"file://{name}?mode=rw", *args, **kwargs | {"uri": True})
+        super().__init__(
+            "file::memory:" if path == MEMORY else f"file://{name}?mode=rw", *args, **kwargs | {"uri": True}
+        )
 
     def cursor(self, factory: Any = Cursor) -> Any:
         return _cursor(self, factory)

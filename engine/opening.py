@@ -10,7 +10,7 @@ from typing import Any
 
 from engine import folding, presence
 from engine.database import Sqlite
-from engine.driver import Connection
+from engine.driver import MEMORY, Connection
 from engine.errors import InvalidInput, Unavailable
 
 
@@ -90,6 +90,14 @@ def bring_up_to_date(opened: Sqlite, migrations: str, newest: int) -> None:
                 _migrate(opened, migrations, newest)
         _share(opened)
     opened.refuse_newer()
+
+
+def empty(migrations: str, newest: int) -> Sqlite:
+    """A new database in memory, connected and of the schema `newest`: no file is made."""
+    opened = sqlite(MEMORY, durable=False)
+    opened.connect()
+    _migrate(opened, migrations, newest)
+    return opened
 
 
 @contextmanager

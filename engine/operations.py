@@ -86,6 +86,12 @@ def running(ids: Iterable[str]) -> list[Job]:
     return list(Job.select().where(Job.id.in_(list(ids)), Job.state == "processing").order_by(Job.pk).limit(MOST_IDS))
 
 
+def count(verb: str, filters: Mapping[str, str | None]) -> int:
+    """How many jobs the verb would meet now, however long it takes to count them. Raises as `begin` does."""
+    given = checked(filters)
+    return queries.matching(**given).where(Job.state.in_(_states(verb, given))).count()
+
+
 def takes(verb: str, state: str | None) -> bool:
     """Whether jobs in this state can be meant; None: in whatever state."""
     return state is None or state in bulk.ALLOWED[verb]

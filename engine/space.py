@@ -27,7 +27,7 @@ class Change(NamedTuple):
 
 def free(folder: str) -> int:
     """Bytes that can still be written to the disk of this folder."""
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(folder or ".").free
 
 
 def need(folder: str, size: int, purpose: str) -> None:

@@ -29,6 +29,9 @@ _TAG = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+_OTHER_BYTES = 'Give the program and its arguments as words, which may hold any bytes: queuectl enqueue -- cat "$file".'
+
+
 class Field(NamedTuple):
     """One field of an enqueue: `read` turns what was given into what is stored, or raises InvalidInput."""
 
@@ -138,7 +141,7 @@ def _kind(value: Any) -> str:
     return "null" if value is None else kinds.get(type(value), type(value).__name__)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, of_other_bytes: str = "") -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"must be text, not {_kind(value)}.")
     if "\0" in value:
@@ -146,7 +149,9 @@ def _text(value: Any) -> str:
     if not value.isascii():
         try:
             value.encode()
-        except UnicodeEncodeError:
+        except UnicodeEncodeError as error:
+            if "\udc80" <= value[error.start] <= "\udcff":  # how Python gives a byte of an argument that is no text
+                raise InvalidInput(f"is not UTF-8. {of_other_bytes}".strip()) from None
             raise InvalidInput("contains half of a surrogate pair, which is not text; remove it.") from None
     return value
 
@@ -174,7 +179,9 @@ def _id(value: Any) -> tuple[str, str]:
 
 
 def _command(value: Any) -> tuple[str, str]:
-    value = _text(value).replace("\r\n", "\n")  # as an editor on Windows writes it; the shell would read "\r" as text
+    value = _text(value, _OTHER_BYTES).replace(
+        "\r\n", "\n"
+    )  # as an editor on Windows writes it; the shell would read "\r" as text
     if not value or value.isspace():
         raise InvalidInput('is empty; say what to run, for example "echo hi".')
     size = _size(value)

@@ -143,7 +143,7 @@ def log_path() -> str:
 
 def _bear(count: int) -> list[str]:
     """Inside a transaction: the wish for so many more workers; their ids."""
-    note = lockfile.read(models.run_folder())
+    note = lockfile.read(f"{db.database}.run")
     if note and note.managed and note.leaving and supervisor_lives():
         raise Refused(
             f"The supervisor (process {note.pid}) was told to end and starts no workers; start its service or 'make run' "

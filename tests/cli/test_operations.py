@@ -133,7 +133,7 @@ def test_a_backup_into_a_folder_that_is_not_there_is_refused(queuectl, tmp_path)
 def test_vacuum_says_the_bytes_before_and_after(queuectl, words):
     for n in range(5):
         queuectl.ok("enqueue", "--id", f"job{n}", f"# {'x' * 90_000}")
-    queuectl.ok("cancel", "--all")
+    queuectl.ok("cancel", "--all", "--yes")
     queuectl.ok("prune", "--state", "cancelled", "--older-than", "0s")
     before, after = (int(word.replace(",", "")) for word in queuectl.ok(*words).split() if word[0].isdigit())
     assert before > 400_000

@@ -8,7 +8,7 @@ import pwd
 
 import pytest
 
-from tests.cli.conftest import on_terminal
+from tests.cli.conftest import at_terminal, on_terminal
 
 ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 
@@ -145,3 +145,26 @@ def test_the_lists_are_tables_on_a_terminal(five):
         (["config", "history"], "Nothing was changed."),
     ):
         assert shown in on_terminal(five, *words)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "delete"])
+def test_every_job_is_cancelled_or_deleted_only_on_purpose(five, verb):
+    done = five.run(verb, "--all")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"'{verb} --all' without a filter is about every job (5 jobs); add --yes to go on.\n",
+    )
+    assert five.ok(verb, "--all", "--dry-run") == f"5 jobs would be {verb.rstrip('e')}{'l' * (verb == 'cancel')}ed.\n"
+    assert five.json("status")["jobs"]["pending"] == 5
+    assert "5 jobs are" in five.ok(verb, "--all", "--yes")
+
+
+def test_a_person_on_a_terminal_is_asked_first_and_told_how_many(five):
+    status, said = at_terminal(five, "delete", "--all", "--queue", "mail", typed="n\n")
+    assert (status, "Delete 2 jobs? [y/N]" in said, "Nothing was changed." in said) == (1, True, True)
+    assert "Cancel 5 jobs? [y/N]" in at_terminal(five, "cancel", "--all", typed="n\n")[1]
+    assert five.json("status")["jobs"]["pending"] == 5
+    assert "2 jobs are cancelled" in at_terminal(five, "cancel", "--all", "--queue", "mail", typed="y\n")[1]
+    assert "Retry 2 jobs? [y/N]" in at_terminal(five, "retry", "--all", typed="y\n")[1]
+    assert "?" not in at_terminal(five, "cancel", "--all", "--yes")[1]
+    assert "Retry 0 jobs? [y/N]" in at_terminal(five, "dlq", "retry", "--all", typed="n\n")[1]
