@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import models
 from tests.support import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -100,3 +101,11 @@ def queuectl(tmp_path):
     yield command
     command.run("worker", "stop", "--now")
     assert command.json("worker", "list") == []
+
+
+@pytest.fixture
+def existing(queuectl):
+    """The command, with a database that is there already."""
+    models.connect(str(queuectl.database))
+    models.disconnect()
+    return queuectl

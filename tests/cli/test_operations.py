@@ -122,8 +122,8 @@ def test_restore_refuses_what_is_no_backup(queuectl, tmp_path):
     assert not queuectl.database.exists()
 
 
-def test_a_backup_into_a_folder_that_is_not_there_is_refused(queuectl, tmp_path):
-    _refused(queuectl.run("backup", str(tmp_path / "none" / "copy.db")), 1, "No such file or directory")
+def test_a_backup_into_a_folder_that_is_not_there_is_refused(existing, tmp_path):
+    _refused(existing.run("backup", str(tmp_path / "none" / "copy.db")), 1, "No such file or directory")
 
 
 # --- vacuum and prune
@@ -159,8 +159,8 @@ def test_prune_deletes_what_is_old_and_first_says_what_it_would(queuectl):
         (("--state", "pending", "--older-than", "1d"), "is not one of"),
     ],
 )
-def test_prune_refuses_with_one_sentence(queuectl, words, sentence):
-    _refused(queuectl.run("prune", *words), 2, sentence)
+def test_prune_refuses_with_one_sentence(existing, words, sentence):
+    _refused(existing.run("prune", *words), 2, sentence)
 
 
 # --- export and import
@@ -179,9 +179,9 @@ def test_an_export_goes_into_another_database_and_comes_out_the_same(queuectl, t
         assert queuectl.ok(*other, "export") == lines.read()
 
 
-def test_an_export_overwrites_nothing(queuectl, tmp_path):
+def test_an_export_overwrites_nothing(existing, tmp_path):
     (tmp_path / "file").touch()
-    _refused(queuectl.run("export", str(tmp_path / "file")), 1, "exists already")
+    _refused(existing.run("export", str(tmp_path / "file")), 1, "exists already")
 
 
 def test_an_import_from_a_pipe_names_what_it_skips(queuectl):
