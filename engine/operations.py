@@ -48,11 +48,14 @@ def begin(
     ids: Iterable[str] | None = None,
     filters: Mapping[str, str | None] | None = None,
     argument: Any = None,
+    newest: int | None = None,
+    running: Iterable[str] | None = None,
 ) -> Operation:
     """Store the wish to do it to the jobs with these ids, or to all that match the filters (engine/filters.py) now.
 
-    argument: the priority, for that verb. Nothing is done yet, `step` does it. Raises InvalidInput; Refused when the
-    filters name a state that does not allow it.
+    argument: the priority, for that verb. newest: the `newest` of the instant at which a person was asked; later jobs are
+    not meant. running: a cancel of ids ends the commands of these jobs only; None: of all that run. Nothing is done yet,
+    `step` does it. Raises InvalidInput; Refused when the filters name a state that does not allow it.
     """
     if verb not in DONE:
         raise InvalidInput(f"There is no operation {verb[:32]!r}; there are {', '.join(DONE)}.", "verb")
@@ -60,11 +63,17 @@ def begin(
         argument = read_priority(argument)
     if ids is None:
         given = fixed(checked(filters or {}))
-        return _store(verb, {"filter": given}, argument, actor, expect(verb, given))
+        return _store(verb, {"filter": given}, argument, actor, expect(verb, given), newest)
     chosen = list(dict.fromkeys(ids))
     if len(chosen) > MOST_IDS:
         raise InvalidInput(f"At most {MOST_IDS:,} ids at once; choose the jobs by a filter instead.", "ids")
-    return _store(verb, {"ids": chosen}, argument, actor, len(chosen))
+    scope: dict[str, Any] = {"ids": chosen} if running is None else {"ids": chosen, "running": list(running)}
+    return _store(verb, scope, argument, actor, len(chosen), newest)
+
+
+def newest() -> int:
+    """The key of the newest job, 0 when there is none: what a question is about goes up to it."""
+    return Job.select(fn.MAX(Job.pk)).scalar() or 0
 
 
 def expect(verb: str, filters: Mapping[str, str | None]) -> int | None:
@@ -81,9 +90,13 @@ def expect(verb: str, filters: Mapping[str, str | None]) -> int | None:
     return search.count(search.by_age(given.get("state")), wanted, COUNTED, _LOOK_S, is_heavy(given))
 
 
-def running(ids: Iterable[str]) -> list[Job]:
-    """Those of the jobs with these ids that run now, the oldest first."""
-    return list(Job.select().where(Job.id.in_(list(ids)), Job.state == "processing").order_by(Job.pk).limit(MOST_IDS))
+def running(*, ids: Iterable[str] = (), filters: Mapping[str, str | None] | None = None) -> list[Job]:
+    """The jobs with these ids, or that match the filters, that run now; none where a search reads all that was printed."""
+    given = fixed(checked(filters or {}))
+    if is_heavy(given):
+        return []
+    meant = queries.matching(**given) if filters is not None else Job.select().where(Job.id.in_(list(ids)))
+    return list(meant.where(Job.state == "processing").order_by(Job.pk).limit(MOST_IDS))
 
 
 def count(verb: str, filters: Mapping[str, str | None]) -> int:
@@ -189,10 +202,11 @@ def _states(verb: str, given: dict[str, str]) -> tuple[str, ...]:
     return (state,)
 
 
-def _store(verb: str, scope: dict[str, Any], argument: Any, actor: str, expected: int | None) -> Operation:
+def _store(
+    verb: str, scope: dict[str, Any], argument: Any, actor: str, expected: int | None, newest_meant: int | None = None
+) -> Operation:
     now = models.now_ms()
-    ends: Any = Job.select(fn.MIN(Job.pk), fn.MAX(Job.pk)).tuples()
-    oldest, newest = ends.get()
+    oldest = Job.select(fn.MIN(Job.pk)).scalar()
     row = {
         "verb": verb,
         "scope": json.dumps(scope, ensure_ascii=False),
@@ -200,7 +214,7 @@ def _store(verb: str, scope: dict[str, Any], argument: Any, actor: str, expected
         "actor": actor,
         "created_at": now,
         "updated_at": now,
-        "newest": newest or 0,
+        "newest": newest() if newest_meant is None else min(newest_meant, newest()),
         "cursor": 0 if "ids" in scope else (oldest or 1) - 1,
         "expected": expected,
     }
@@ -244,9 +258,9 @@ def _next_keys(operation: Operation, meant: Any, window: int = _WINDOW) -> Batch
 
 
 def _act(operation: Operation, batch: Batch) -> None:
-    argument = json.loads(operation.argument) if operation.argument else None
-    states = _states(operation.verb, json.loads(operation.scope).get("filter", {}))
-    done = bulk.act(operation.verb, batch.pks, states, operation.pk, argument)
+    argument, scope = json.loads(operation.argument or "null"), json.loads(operation.scope)
+    states = _states(operation.verb, scope.get("filter", {}))
+    done = bulk.act(operation.verb, batch.pks, states, operation.pk, argument, scope.get("running"))
     left, failed, error = len(batch.pks) - done, len(batch.missing), None
     if batch.missing:
         error = f"There is no job {batch.missing[0][:128]!r}."

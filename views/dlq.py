@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from flask import Blueprint, Response, url_for
@@ -21,8 +22,13 @@ def index() -> Any:
 
 @bp.get("/causes")
 def by_cause() -> Any:
-    shows = {"causes": [cause._asdict() for cause in causes.by_count()]}
+    shows = {"causes": [cause._asdict() | {"id": _id_of(cause.pattern)} for cause in causes.by_count()]}
     return answers.live("dlq/causes.html", "dlq/_causes.html", shows)
+
+
+def _id_of(pattern: str) -> str:
+    """A name of this cause for its row, the same whatever place it has in the list."""
+    return hashlib.blake2b(pattern.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 @bp.post("/<job_id>/retry")

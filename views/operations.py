@@ -45,15 +45,17 @@ def begin() -> Any:
         abort(422, "Select the jobs first.")
     priority = jobs.read_priority(form.get("priority", type=int)) if verb == "priority" else None
     back = answers.back(url_for("jobs.index"))
+    asked: dict[str, Any] = {"argument": priority, "newest": form.get("newest", type=int)}
     if not form.get("all"):
-        if verb == "cancel" and not form.get("sure") and (running := operations.running(chosen)):
+        if verb == "cancel" and not form.get("sure") and (running := operations.running(ids=chosen)):
             return _ask_cancel(chosen, running, back)
-        return _go_on(operations.begin(verb, actor="panel", ids=chosen, argument=priority).pk)
+        asked["running"] = form.getlist("running")  # named in the question: others began to run since
+        return _go_on(operations.begin(verb, actor="panel", ids=chosen, **asked).pk)
     filters = listing.filters()
     if not form.get("sure"):
         return ask(verb, filters, priority, back)
     _check_typed(verb, filters)
-    return _go_on(operations.begin(verb, actor="panel", filters=filters, argument=priority).pk)
+    return _go_on(operations.begin(verb, actor="panel", filters=filters, **asked).pk)
 
 
 @bp.get("/<int:number>")
@@ -79,25 +81,31 @@ def ask(verb: str, filters: Mapping[str, str], priority: int | None, back: str) 
     """The question before something is done to all that match. Raises as `operations.begin` does."""
     if verb not in _QUESTIONS:
         raise InvalidInput(f"There is no operation {verb[:32]!r}.", "verb")
+    shows: dict[str, Any] = {"filters": filters, "priority": priority, "newest": operations.newest()}
     expected = operations.expect(verb, filters)
     if expected == 0:
         raise Refused(f"No job that matches can be {operations.DONE[verb]}.")
     meant = "all that match" if expected is None else words.plural(expected, "job")
-    shows = {
-        "filters": filters,
-        "priority": priority,
-        "typed": _to_type(verb, expected),
-    }
-    return _question(verb, meant, f"{_QUESTIONS[verb][1]} {_way_back(verb)}".strip(), back, shows)
+    shows["typed"] = _to_type(verb, expected)
+    named = _names(operations.running(filters=filters)) if verb == "cancel" else ""
+    return _question(verb, meant, f"{named}{_QUESTIONS[verb][1]} {_way_back(verb)}".strip(), back, shows)
 
 
 def _ask_cancel(ids: list[str], running: list[Job], back: str) -> str:
     """The question before selected jobs are cancelled, when some of them run."""
+    sentence = _names(running) + _QUESTIONS["cancel"][1]
+    shows = {"ids": ids, "running": [job.id for job in running]}
+    return _question("cancel", words.plural(len(ids), "job"), sentence, back, shows)
+
+
+def _names(running: list[Job]) -> str:
+    """The sentence that names the jobs that run by id and command, the first few of them; empty when none runs."""
+    if not running:
+        return ""
     named = [f"{job.id} ({job.command[:_COMMAND_ASKED]})" for job in running[:_NAMED]]
     more = [f"{len(running) - _NAMED} more"] if len(running) > _NAMED else []
-    they = "is one that runs" if len(running) == 1 else f"are {len(running)} that run"
-    sentence = f"Among them {they}: {', '.join((*named, *more))}. {_QUESTIONS['cancel'][1]}"
-    return _question("cancel", words.plural(len(ids), "job"), sentence, back, {"ids": ids})
+    they = "is one that runs" if len(running) == 1 else f"are {len(running):,} that run"
+    return f"Among them {they}: {', '.join((*named, *more))}. "
 
 
 def _question(verb: str, meant: str, sentence: str, back: str, shows: Mapping[str, Any]) -> str:
@@ -109,6 +117,8 @@ def _question(verb: str, meant: str, sentence: str, back: str, shows: Mapping[st
         "button": title.rstrip("?"),
         "back": back,
         "ids": (),
+        "running": (),
+        "newest": operations.newest(),
         "filters": {},
         "priority": None,
         "typed": None,

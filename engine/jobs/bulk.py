@@ -19,10 +19,17 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 }
 
 
-def act(verb: str, pks: list[int], states: tuple[str, ...], operation: int, argument: Any = None) -> int:
-    """Do it to those of the jobs that are in one of `states`, inside the caller's transaction; how many it were.
+def act(
+    verb: str,
+    pks: list[int],
+    states: tuple[str, ...],
+    operation: int,
+    argument: Any = None,
+    running: list[str] | None = None,
+) -> int:
+    """Do it to those of the jobs that are in one of `states`, inside the caller's transaction; the number of jobs changed.
 
-    argument: the priority, for that verb.
+    argument: the priority, for that verb. running: a cancel ends the commands of the jobs with these ids only; None: of all.
     """
     where = Job.pk.in_(pks)
     wakeup.nudge()
@@ -30,7 +37,10 @@ def act(verb: str, pks: list[int], states: tuple[str, ...], operation: int, argu
         case "retry":
             return steering.retry_where(where, states, operation)
         case "cancel":
-            return steering.cancel_where(where, states, operation)
+            if running is None:
+                return steering.cancel_where(where, states, operation)
+            waiting = steering.cancel_where(where, steering.WAITING, operation)
+            return waiting + steering.cancel_where(where & Job.id.in_(running), ("processing",), operation)
         case "delete":
             return trash.delete_where(where, states, operation)
         case "priority":

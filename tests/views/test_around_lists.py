@@ -90,5 +90,17 @@ def test_one_cause_is_retried_at_once(panel):
     assert [job.state for job in Job.select().order_by(Job.pk)] == ["pending"] * 3 + ["dead"]
 
 
+def test_a_cause_keeps_the_name_of_its_row_in_whatever_place(panel):
+    """By it a list that the reader is busy with finds the row again."""
+    row = re.compile(r'<li id="(cause-\w+)">.*?<code>(.*?)</code>', re.DOTALL)
+    pages = []
+    for error in ("refused", "timed out", "timed out"):
+        add("dead", last_error=error)
+        pages.append(panel.get("/dlq/causes").text)
+    found = [row.findall(page.split("data-rows")[1]) for page in pages[1:]]
+    assert found[0] == found[1][::-1]
+    assert len(found[0]) == 2
+
+
 def test_no_deaths_are_good_news(panel):
     assert "Good news" in panel.get("/dlq/causes").text

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import models
 from engine import operations
 from models import Job
 from tests.views.panel import add
@@ -73,11 +74,46 @@ def test_selected_jobs_that_run_are_named_before_they_are_cancelled(panel):
         assert "Cancel 2 jobs?" in question
         assert "Among them is one that runs: runs (sleep 300)." in question
     assert (states(), Job.select().where(Job.cancel_requested).count()) == (["processing", "pending"], 0)
-    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', question)
-    form = {name: value for name, value in fields if name not in ("id", "csrf_token")}
-    chosen = [value for name, value in fields if name == "id"]
-    assert panel.post("/operations", **form, id=chosen).location == "/jobs?state=dead"
+    assert panel.post("/operations", **answering(question)).location == "/jobs?state=dead"
     assert (states(), Job.select().where(Job.cancel_requested).count()) == (["processing", "cancelled"], 1)
+
+
+def answering(question: str) -> dict[str, list[str]]:
+    """The form that says yes to it."""
+    form: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', question):
+        form.setdefault(name, []).append(value)
+    del form["csrf_token"]
+    return form
+
+
+def begins_to_run(job_id: str) -> None:
+    Job.update(state="processing", run=1, locked_by="w1", locked_at=models.now_ms()).where(Job.id == job_id).execute()
+
+
+def test_a_job_that_began_to_run_after_the_question_or_the_list_is_not_ended(panel):
+    add("processing", id="runs")
+    for name in ("a", "b", "c"):
+        add(id=name)
+    question = panel.post("/operations", verb="cancel", id=["runs", "a", "b"]).text
+    begins_to_run("a")
+    panel.post("/operations", **answering(question))
+    assert [job.id for job in Job.select().where(Job.cancel_requested)] == ["runs"]
+    assert Job.get(Job.id == "b").state == "cancelled"
+    operation = operations.begin("cancel", actor="panel", ids=["c"], running=[])  # nothing ran: not asked
+    begins_to_run("c")
+    assert (operations.run(operation.pk).skipped, Job.get(Job.id == "c").cancel_requested) == (1, False)
+
+
+def test_jobs_that_came_after_the_question_are_not_meant(panel):
+    add("processing", "sleep 300", id="runs")
+    add(id="waits")
+    question = panel.post("/operations", verb="cancel", all="1").text
+    assert "Cancel 2 jobs?" in question
+    assert "Among them is one that runs: runs (sleep 300)." in question
+    add(id="late")
+    panel.post("/operations", **answering(question))
+    assert states() == ["processing", "cancelled", "pending"]
 
 
 def test_selected_jobs_that_wait_are_cancelled_at_once(panel):
