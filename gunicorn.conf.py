@@ -84,9 +84,14 @@ def _leave(sentence: str) -> NoReturn:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """A worker that takes the place of another makes no empty database where that of the panel was moved away."""
-    import app
+    """The process that serves makes files for its user alone; the jobs of a supervisor that it starts get the umask of now.
 
+    One that takes the place of another makes no empty database where that of the panel was moved away.
+    """
+    import app
+    from workers import environment
+
+    environment.keep_private()
     app.makes_database = False
 
 

@@ -17,6 +17,7 @@ if startup.is_program("queuectl"):
     startup.begin()
 
 # isort: split
+import os
 import signal
 import sys
 from collections.abc import Generator, Iterator
@@ -130,7 +131,7 @@ def _complete_workers(ctx: click.Context, param: click.Parameter, incomplete: st
 @click.option(
     "--run-at", metavar="WHEN", help='Not before: "+10m", "09:00", "tomorrow 9:00", "2026-11-29 09:00 Europe/Berlin".'
 )
-@click.option("--cwd", help="The folder it runs in.")
+@click.option("--cwd", help="The folder it runs in; . is this one.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A word to find it by; repeatable.")
 @click.option("--lines", "form", flag_value="lines", default="json", help="With --file or -: each line is a command.")
@@ -207,9 +208,20 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
     given = {names.get(name, name): value for name, value in flags.items() if value is not None}
     if tags:
         given["tags"] = list(tags)
+    if given.get("cwd"):
+        given["cwd"] = _absolute(given["cwd"])
     if variables:
         given["env"] = dict(_variable(text) for text in variables)
     return given
+
+
+def _absolute(folder: str) -> str:
+    """The folder as the caller means it: by a relative name, one below the folder that the caller is in."""
+    if os.path.isabs(folder):
+        return folder
+    from workers import environment
+
+    return os.path.normpath(os.path.join(environment.here(), folder))
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -329,11 +341,12 @@ def _count(chosen: dict[str, str]) -> int:
 @json_option
 def show(job_id: str, as_json: bool | None) -> None:
     """Show one job: its fields, why it waits, its runs, what it printed."""
-    from engine import queries, waiting
+    from engine import queries, roster, waiting
 
     connect_existing()
     job = queries.find(job_id)
     shown = queries.as_json(job, queries.attempt(job))
+    shown["folder"] = job.cwd or roster.folder()  # where it runs
     shown["why"] = [reason.sentence() for reason in waiting.reasons(job)]
     shown["runs"] = [queries.attempt_as_json(run) for run in queries.attempts(job)]
     if printing.wants_json(as_json):

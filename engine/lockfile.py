@@ -21,11 +21,8 @@ class Note(NamedTuple):
     folder: str
 
 
-def write(lock: int, managed: bool, *, leaving: bool) -> None:
+def write(lock: int, managed: bool, folder: str, *, leaving: bool) -> None:
     """Say it in the file with this descriptor. On a full disk nothing is said."""
-    folder = ""
-    with suppress(FileNotFoundError):
-        folder = os.getcwd()
     said = json.dumps(Note(os.getpid(), socket.gethostname(), managed, leaving, folder)).encode()
     with suppress(OSError):  # never shorter than it was, so that others read it whole
         os.pwrite(lock, said.ljust(os.fstat(lock).st_size), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -9,11 +10,12 @@ from peewee import fn
 
 from engine import dialect, liveness, queries
 from engine.errors import InvalidInput
-from models import Supervisor, Worker
+from models import Meta, Supervisor, Worker
 
 ENDS = ("lost", "stopped")  # by a crash, as asked
 PAGE = 20
 _LONGEST = 200  # characters of a reason that is asked for
+_FOLDER = "folder"  # a key of Meta
 _MOST = 1000  # workers and heirs read at once
 
 
@@ -58,6 +60,17 @@ def crews() -> list[Crew]:
     hosts = sorted(living.keys() | supervisors.keys())
     dead = frozenset(liveness.dead([worker for crew in living.values() for worker in crew]))
     return [Crew(host, tuple(living.get(host, ())), supervisors.get(host), dead) for host in hosts]
+
+
+def note_folder(folder: str) -> None:
+    """Remember where the workers are started: jobs without a folder of their own run there."""
+    Meta.replace(key=_FOLDER, value=os.fsencode(folder).decode(errors="replace")).execute()
+
+
+def folder() -> str | None:
+    """Where jobs without a folder of their own run; None as long as no workers were started."""
+    row = Meta.get_or_none(Meta.key == _FOLDER)
+    return row.value if row else None
 
 
 def ended(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -92,8 +93,17 @@ class LastingPrinter(honcho.printer.Printer):
             os.kill(os.getpid(), signal.SIGHUP)
 
 
+def _undo_coercion() -> None:
+    """Pass on the locale that the user has: Python sets LC_CTYPE at its own start where there is none (PEP 538)."""
+    with suppress(OSError):
+        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+        if not any(line.startswith(b"LC_CTYPE=") for line in given):
+            os.environ.pop("LC_CTYPE", None)
+
+
 def main() -> None:
     os.chdir(ROOT)
+    _undo_coercion()
     os.environ["PORT"] = str(startup.port())
     workers = os.environ.get("WORKERS", "").strip() or "2"
     if not (workers.isascii() and workers.isdigit() and len(workers) <= 4):

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request, url_for
 
 import models
-from engine import config, jobs, queries, search, waiting
+from engine import config, jobs, queries, roster, search, waiting
 from views import answers, listing, output, rows, shared, timeline, words
 
 _COMMAND_ASKED = 500  # characters of a command that a question shows
@@ -43,6 +43,7 @@ def show(job_id: str) -> Any:
     now = models.now_ms()
     shows = {
         "job": rows.job_details(job, now),
+        "folder": roster.folder(),
         "copies": [copy.id for copy in queries.made_from(job)],
         "standing": rows.standing(job, now),
         "why": waiting.reasons(job),

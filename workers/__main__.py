@@ -20,10 +20,11 @@ import time
 from typing import NoReturn
 
 import models
-from engine import lockfile
+from engine import lockfile, roster
 from engine.errors import InvalidInput, QueueError, Unavailable
 from models import Worker
-from workers import control, locks, log
+from workers import control, environment, locks, log
+from workers.environment import Surroundings
 from workers.supervisor import LEAVE_SIGNALS, Supervision
 
 _LOOK_S = 0.2  # how often it looks whether what it waits for is there
@@ -34,10 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         options.db = models.connect(options.db, durable=False).database  # before the folder: it may be a relative path
-        os.chdir(options.folder or os.getcwd())
+        around = _surroundings(options)
         if options.detached:
             log.keep_in(control.log_path())
-        while _supervise(options):
+        while _supervise(options, around):
             log.say("supervisor", "beginning again with what is there now")
             _await_database(options.db)
         log.flush()
@@ -54,17 +55,32 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _supervise(options: argparse.Namespace) -> bool:
+def _surroundings(options: argparse.Namespace) -> Surroundings:
+    """What jobs start with; this process leaves the folder and makes files for its user alone."""
+    folder = os.path.join(environment.here(), options.folder or "").rstrip("/") or "/"
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise Unavailable(
+            f"The workers cannot enter the folder {folder}: {error.strerror}; start them in another, or name one with --folder."
+        ) from None
+    os.chdir("/")
+    environment.keep_private(options.umask)
+    return Surroundings(environment.inherited(), folder, environment.umask())
+
+
+def _supervise(options: argparse.Namespace, around: Surroundings) -> bool:
     """Be the supervisor until it is time to leave. True when it is to begin again: the database is another now."""
     models.connect(options.db, durable=False, create=False)
     lock = _take_lock(wait=not options.detached)
     if lock is None:
         return False
-    lockfile.write(lock, not options.detached, leaving=False)
+    lockfile.write(lock, not options.detached, around.folder, leaving=False)
     # From here on they wait until the supervisor heeds them: no wish is left behind with nobody to make it true.
     signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE_SIGNALS)
+    roster.note_folder(around.folder)
     _wish_for(options.count)
-    was_taken_away = Supervision(lock, managed=not options.detached).run()
+    was_taken_away = Supervision(lock, managed=not options.detached, around=around).run()
     return was_taken_away and (not options.detached or os.path.exists(options.db))
 
 
@@ -102,8 +118,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=_count, default=0, help="keep at least this many workers")
     parser.add_argument("--db", help="the database (default: env QUEUECTL_DB, else queue.db beside the code)")
     parser.add_argument("--folder", help="where jobs run (default: here)")
+    parser.add_argument(
+        "--umask", type=_octal, help="the umask of jobs, in octal digits (default: that of this process)"
+    )
     parser.add_argument("--detached", action="store_true", help="leave when no worker is wanted")
     return parser
+
+
+def _octal(digits: str) -> int:
+    return int(digits, 8) & 0o777
 
 
 def _take_lock(wait: bool) -> int | None:

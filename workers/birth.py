@@ -16,8 +16,9 @@ import models
 from engine import config
 from engine.errors import Unavailable
 from models import Worker, db
-from workers import hand, journal, locks, log, loop, tree
+from workers import environment, hand, journal, locks, log, loop, tree
 from workers.child import Child
+from workers.environment import Surroundings
 from workers.hand import Hand
 from workers.loop import Loop
 
@@ -39,11 +40,12 @@ class Terms(NamedTuple):
     host: str
     instance: str
     is_full: bool  # each result is on the disk before the next job begins
+    around: Surroundings  # what its jobs start with
 
 
-def terms(folder: str, host: str) -> Terms:
-    """Those of the workers that are forked now."""
-    return Terms(folder, host, models.instance(), config.get("durability") == "full")
+def terms(folder: str, host: str, around: Surroundings | None = None) -> Terms:
+    """Those of the workers that are forked now. around: None: the surroundings of this process."""
+    return Terms(folder, host, models.instance(), config.get("durability") == "full", around or environment.own())
 
 
 class Unborn(NamedTuple):
@@ -85,7 +87,7 @@ def each_forked(workers: Sequence[Worker], told: Terms) -> Iterator[tuple[Worker
                 yield one.worker, None, why
 
 
-def rehearse(folder: str, host: str) -> None:
+def rehearse(folder: str, host: str, around: Surroundings | None = None) -> None:
     """Run what a worker runs for each job, a few times, before workers share this memory.
 
     The interpreter writes into code that runs for the first times. Each worker would have its own copy of all that.
@@ -95,7 +97,7 @@ def rehearse(folder: str, host: str) -> None:
     with suppress(Unavailable, OSError):  # then the workers are a little larger
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         its_hand = Hand(folder, 0, "")
-        with ours, theirs, closing(Loop("w0", host, models.instance(), theirs, its_hand)) as loop:
+        with ours, theirs, closing(Loop("w0", host, models.instance(), theirs, its_hand, around)) as loop:
             loop.rehearse(REHEARSALS)
     locks.forget(locks.of_hand(folder, 0))
 
@@ -111,7 +113,7 @@ def _prepare(worker: Worker, told: Terms) -> Unborn:
             unborn.enter_context(ours)
             limit = 1 if told.is_full else hand.LIMIT
             its_hand = Hand(told.folder, worker.pk, journal.life_of(worker, told.instance), limit)
-            its_loop = Loop(worker.id, told.host, told.instance, theirs, its_hand)
+            its_loop = Loop(worker.id, told.host, told.instance, theirs, its_hand, told.around)
             opened.callback(its_loop.close)
             unborn.pop_all()
         ours.setblocking(False)
@@ -157,6 +159,7 @@ def _live(one: Unborn) -> NoReturn:
     from another page that was shared until then.
     """
     try:
+        os.umask(one.told.around.umask)  # for its jobs; its own files say their mode
         os.setsid()  # a Ctrl-C in the terminal is for the supervisor alone
         signal.set_wakeup_fd(-1)
         presence = db.obj.presence

@@ -37,7 +37,8 @@ class Order(NamedTuple):
 
     command: str
     env: Mapping[Any, Any]  # of str or bytes, as execve(2) takes them
-    cwd: str | None = None
+    cwd: str | None = None  # its own folder
+    folder: str = "/"  # where it runs without one: where the workers were started
     timeout_s: float | None = None
     grace: Callable[[], float] = lambda: 10.0  # seconds from SIGTERM to SIGKILL; asked when it is to end
     output_bytes: int = 262_144
@@ -68,7 +69,7 @@ def run(
     """
     started = time.monotonic()
     try:
-        its_shell = shell.start(order.command, order.env, order.cwd)
+        its_shell = shell.start(order.command, order.env, order.folder if order.cwd is None else order.cwd)
     except OSError as error:
         return Outcome("failed", Ending(error=_not_started(order, error), duration_ms=0))
     try:
@@ -292,4 +293,7 @@ def _listening(fds: tuple[int, ...]) -> select.poll:
 def _not_started(order: Order, error: OSError) -> str:
     if order.cwd is not None and error.filename == order.cwd:
         return f"cannot enter the folder {order.cwd}: {error.strerror}"
+    if error.filename == order.folder:
+        where = f"cannot enter the folder {order.folder}, where the workers were started"
+        return f"{where}: {error.strerror}; make it again, give the job a folder of its own, or start the workers in another"
     return f"could not be started: {error.strerror}"

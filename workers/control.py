@@ -14,13 +14,11 @@ from engine import liveness, lockfile, wakeup
 from engine.errors import InvalidInput, NotFound, QueueError, Refused, Unavailable
 from engine.liveness import supervisor_lives as supervisor_lives
 from models import Job, Worker, db
-from workers import locks, log
+from workers import environment, locks, log
 
 MOST = 256  # workers that may live on one host
 LAUNCH_S = 10.0
 WISHES = ("run", "drain", "stop", "kill")  # each stronger than those before
-# What tells a panel from its workers, and one run of a job from another: a job's command may start a supervisor.
-_NOT_INHERITED = ("GUNICORN_", "SERVER_SOFTWARE", "QUEUECTL_JOB_ID", "QUEUECTL_ATTEMPT", "QUEUECTL_RUN")
 
 
 class Scaling(NamedTuple):
@@ -130,7 +128,7 @@ def ensure_supervisor(folder: str | None = None) -> None:
     """
     try:
         if not supervisor_lives():
-            _launch(folder or os.getcwd())
+            _launch(folder)
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise Unavailable(f"The supervisor could not start: {name}{error.strerror}.") from error
@@ -211,18 +209,18 @@ def _wish(wish: str, worker_id: str | None) -> list[str]:
     return [f"w{pk}" for pk in pks]
 
 
-def _launch(folder: str) -> None:
+def _launch(folder: str | None) -> None:
     """Start `python -m workers --detached` on its own: own session, no inherited descriptors, output to the log."""
     import subprocess  # only whoever finds no supervisor pays for these
 
-    env = {name: value for name, value in os.environ.items() if name and not name.startswith(_NOT_INHERITED)}
+    command = [sys.executable, "-m", "workers", "--detached", "--db", db.database]
     with suppress(OSError):  # what is wrong with the file is said when it is opened
         log.put_aside(log_path())
     with open(log_path(), "ab") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", "--detached", "--folder", folder, "--db", db.database],
+            [*command, "--folder", folder or environment.here(), "--umask", f"{environment.umask():o}"],
             cwd=models.ROOT,
-            env=env,
+            env=environment.inherited(),
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,

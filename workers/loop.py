@@ -20,8 +20,9 @@ from engine import config
 from engine.errors import Unavailable
 from engine.jobs import Claim, Ended, Ending, show_output, turn  # by name: loaded once, before workers are forked
 from engine.output import Output
-from workers import command, log, tree
+from workers import command, environment, log, tree
 from workers.command import Order, Outcome, new
+from workers.environment import Surroundings
 from workers.hand import Hand
 from workers.leftovers import CannotEnd
 from workers.stuck import LOOK_S, Stuck
@@ -36,7 +37,16 @@ _MESSAGE = 128  # bytes; longer than any message
 class Loop:
     """The life of one worker process."""
 
-    def __init__(self, worker_id: str, host: str, instance: str, channel: socket.socket, hand: Hand):
+    def __init__(
+        self,
+        worker_id: str,
+        host: str,
+        instance: str,
+        channel: socket.socket,
+        hand: Hand,
+        around: Surroundings | None = None,
+    ):
+        """around: what jobs start with; None: what a child of this process would start with."""
         self.id = worker_id
         self.host = host
         self.channel = channel
@@ -55,7 +65,9 @@ class Loop:
         self.descriptors = (*self.ears, self.alarm_end.fileno())
         self.database = models.db.database
         self.instance = instance
-        self.env = _inherited_env()  # and those of the last job
+        around = around or environment.own()
+        self.folder = around.folder
+        self.env: dict[bytes, bytes | str] = {**around.env}  # and those of the last job
 
     def run(self) -> None:
         """Work until told to leave. A job whose command cannot be ended stays with this worker, also when that leaves."""
@@ -183,14 +195,14 @@ class Loop:
     def _order(self, held: Claim) -> Order:
         settings = config.of(held.settings)
         timeout_ms = settings["job_timeout_sec"] * 1000 if held.timeout_ms is None else held.timeout_ms
-        env = {**self.env, **_encoded(json.loads(held.env))} if held.env else self.env
+        env = {**self.env, **environment.encoded(json.loads(held.env))} if held.env else self.env
         env[b"QUEUECTL_DB"] = self.database
         env[b"QUEUECTL_JOB_ID"] = held.id
         env[b"QUEUECTL_ATTEMPT"] = str(held.attempts + 1)
         env[_MARK] = tree.mark(self.instance, held.pk, held.run)
         output_bytes = settings["output_limit_kb"] * 1024
         grace = partial(config.present, "kill_grace_sec", held.settings)
-        return new(Order, (held.command, env, held.cwd, timeout_ms / 1000 or None, grace, output_bytes))
+        return new(Order, (held.command, env, held.cwd, self.folder, timeout_ms / 1000 or None, grace, output_bytes))
 
     def _show(self, stdout: Output, stderr: Output) -> None:
         """Store what the running command has printed so far."""
@@ -286,15 +298,3 @@ def _tidy() -> None:
     models.db.execute_sql("PRAGMA shrink_memory")
     with suppress(OSError, AttributeError):  # another C library
         tree.libc().malloc_trim(0)
-
-
-def _inherited_env() -> dict[bytes, bytes | str]:
-    """The environment of a job before its own: the supervisor's, less what tells one run from another.
-
-    An entry without a name, which a process may inherit, is none that it could hand on.
-    """
-    return {name: value for name, value in os.environb.items() if name and not name.startswith(b"QUEUECTL_")}
-
-
-def _encoded(env: dict[str, str]) -> dict[bytes, bytes]:
-    return {os.fsencode(name): os.fsencode(value) for name, value in env.items()}

@@ -18,19 +18,13 @@ _pidfd_open = getattr(os, "pidfd_open", None)  # Linux has it
 Shell = tuple[int, int, int, list[int], int | None]
 
 
-def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
-    """Start it in its own session, with this stdin.
+def start(command: str, env: Mapping[Any, Any], folder: str) -> Shell:
+    """Start it in its own session, with this stdin, in the folder that has this name now.
 
-    env: of str or bytes, as execve(2) takes them. Raises OSError; `filename` is `cwd` when that cannot be entered.
+    env: of str or bytes, as execve(2) takes them. Raises OSError; `filename` is `folder` when that cannot be entered.
     """
-    home = None
-    if cwd is not None:
-        home = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.chdir(cwd)
-        except OSError:
-            os.close(home)
-            raise
+    os.chdir(folder)
+    script = command.encode(errors="surrogateescape")  # the same in every locale
     pipes: list[int] = []
     try:
         pipes += os.pipe()
@@ -38,7 +32,7 @@ def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
         out, out_end, err, err_end = pipes
         pid = os.posix_spawn(
             SHELL,
-            [SHELL, "-c", command],
+            [SHELL.encode(), b"-c", script],
             env,
             file_actions=[(os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)],
             setsid=True,
@@ -50,9 +44,7 @@ def start(command: str, env: Mapping[Any, Any], cwd: str | None) -> Shell:
             os.close(fd)
         raise
     finally:
-        if home is not None:
-            os.chdir(home)
-            os.close(home)
+        os.chdir("/")  # this process keeps no folder from being deleted or unmounted
     try:
         exit_fd = _pidfd_open(pid) if _pidfd_open else None
     except OSError:  # too many are open: it runs, and is asked now and then

@@ -20,7 +20,7 @@ import models
 from engine import dialect, lockfile, wakeup
 from engine.errors import Unavailable
 from models import Supervisor, Worker, db
-from workers import alarm, birth, control, locks, log, orphans, tree
+from workers import alarm, birth, control, environment, locks, log, orphans, tree
 from workers.child import Child, runs_to_cancel
 from workers.chores import Chores
 from workers.control import WISHES
@@ -40,11 +40,12 @@ _LEAVING = {"drain": "draining", "stop": "stopping", "kill": "stopping"}
 class Supervision:
     """The work of one supervisor process, from taking the lock to leaving."""
 
-    def __init__(self, lock: int, *, managed: bool, host: str | None = None):
+    def __init__(self, lock: int, *, managed: bool, host: str = "", around: environment.Surroundings | None = None):
         self.lock = lock
         self.managed = managed
         self.host = host or socket.gethostname()
         self.folder = models.run_folder()
+        self.around = around or environment.own()
         self.children: dict[int, Child] = {}  # by pid
         self.leaving: str | None = None  # drain, stop
         self.left_at = 0  # when it was told to leave, by the clock: what is wished for later is the next one's
@@ -61,9 +62,8 @@ class Supervision:
         self.alarm, self.alarm_end = socket.socketpair()
         self.ear = wakeup.listen(self.folder)
         self.ready: set[int] = set()  # descriptors that have something to read
-        now = models.now_ms()
         self.pk = Supervisor.insert(
-            host=self.host, pid=os.getpid(), started_at=now, beat_at=now, managed=managed
+            host=self.host, pid=os.getpid(), started_at=models.now_ms(), beat_at=models.now_ms(), managed=managed
         ).execute()
         self.chores = Chores(self.pk, self.children.values())
 
@@ -75,7 +75,7 @@ class Supervision:
         tree.adopt_orphans("queuectl-super")
         db.obj.patience_s = PATIENCE_S
         alarm.heed((*LEAVE_SIGNALS, signal.SIGHUP), self.alarm, self.alarm_end)
-        birth.rehearse(self.folder, self.host)
+        birth.rehearse(self.folder, self.host, self.around)
         gc.collect()
         gc.freeze()  # what is here now is shared with the workers; do not touch it again
         self._log(f"began, database {db.database}")
@@ -231,7 +231,7 @@ class Supervision:
         Worker.update(started_at=now, host=self.host).where(Worker.pk.in_(newborn)).execute()
         born: list[Child] = []
         unborn: list[Worker] = []
-        for worker, child, why in birth.each_forked(newborn, birth.terms(self.folder, self.host)):
+        for worker, child, why in birth.each_forked(newborn, birth.terms(self.folder, self.host, self.around)):
             if child is not None:
                 self.children[child.pid] = child
                 born.append(child)
@@ -281,7 +281,7 @@ class Supervision:
     def _leave_by(self, way: str) -> None:
         if self.leaving != way:
             self.leaving, self.left_at = way, self.left_at or models.now_ms()
-            lockfile.write(self.lock, self.managed, leaving=True)
+            lockfile.write(self.lock, self.managed, self.around.folder, leaving=True)
             self._look_again()
             self._log("leaving " + ("after the running jobs" if way == "drain" else "at once"))
 

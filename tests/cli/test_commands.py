@@ -551,3 +551,11 @@ def test_check_names_the_lines_of_a_file_that_have_a_problem(queuectl):
     assert done.returncode == 1
     assert "problem: line 2: The shell cannot read it" in done.stdout
     assert queuectl.json("list") == []
+
+
+def test_a_relative_folder_is_one_of_the_caller(queuectl, tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for given, meant in ((".", "a"), ("b", "a/b"), ("..", "")):
+        queuectl.ok("enqueue", "--id", f"job{given}", "--cwd", given, "true", cwd=tmp_path / "a")
+        shown = queuectl.job(f"job{given}")
+        assert shown["cwd"] == shown["folder"] == str(tmp_path / meant)

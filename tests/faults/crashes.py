@@ -100,8 +100,8 @@ class Stage:
         if armed:
             environment |= {
                 "PYTHONPATH": os.pathsep.join((ARMED, models.ROOT)),
-                "QUEUECTL_FAULT": self.fault,
-                "QUEUECTL_FAULT_MARK": str(self.mark),
+                "CRASHPOINT": self.fault,
+                "CRASHPOINT_MARK": str(self.mark),
             }
         return environment
 

@@ -1,6 +1,6 @@
 """The points at which a process is killed, frozen or refused what it asks for, and how one is armed.
 
-`QUEUECTL_FAULT=point:how[:nth]` and QUEUECTL_FAULT_MARK (a file) in the environment of a process that has
+`CRASHPOINT=point:how[:nth]` and CRASHPOINT_MARK (a file) in the environment of a process that has
 tests/faults/armed on its PYTHONPATH arm it and all that it starts. The product knows nothing of it: functions are
 wrapped by name, statements are met in the driver. Whoever reaches the point leaves the mark, so it fires once, and a
 point that nobody reached (because a function was renamed) is seen.

@@ -44,7 +44,7 @@ ways = {
 
 def outcome(way):
     command._ended_soon = way
-    order = command.Order(sys.argv[1], os.environ, None, 20.0)
+    order = command.Order(sys.argv[1], os.environ, timeout_s=20.0)
     word, ending = command.run(order, [], lambda: None, lambda *_: None)
     stdout, stderr = ending.stdout, ending.stderr
     said = [word, ending.return_code, ending.error, stdout.data.decode(), stdout.total, stderr.data.decode(), stderr.total]

@@ -1,8 +1,8 @@
-"""Put on PYTHONPATH of the processes under test: arms the one point that QUEUECTL_FAULT names, in each of them."""
+"""Put on PYTHONPATH of the processes under test: arms the one point that CRASHPOINT names, in each of them."""
 
 import os
 
-if "QUEUECTL_FAULT" in os.environ:
+if "CRASHPOINT" in os.environ:
     from tests.faults import crashpoints
 
-    crashpoints.arm(os.environ["QUEUECTL_FAULT"], os.environ["QUEUECTL_FAULT_MARK"])
+    crashpoints.arm(os.environ["CRASHPOINT"], os.environ["CRASHPOINT_MARK"])
