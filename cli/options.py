@@ -156,7 +156,7 @@ def connect_existing(ctx: click.Context | None = None) -> Any:
     from engine import opening
 
     path = models.path_of(database(ctx))
-    if os.path.exists(path):
+    if os.path.exists(path) or not os.path.isdir(os.path.dirname(path)):  # without its folder none can be enqueued to
         return connect(ctx)
     if "_QUEUECTL_COMPLETE" not in os.environ:
         click.echo(f"{_NONE.format(path)}, or enqueue the first job.", err=True)
