@@ -75,7 +75,7 @@ def scale(count: int) -> Scaling:
         spared = willing[: max(0, len(willing) - count)]
         Worker.update(desired="drain").where(Worker.pk.in_(spared)).execute()
         done = Scaling(len(willing), _bear(max(0, count - len(willing))), [f"w{pk}" for pk in spared])
-    if done.started or done.drained:
+    if count or done.drained:  # also where that many are wanted already, and died with their supervisor
         _make_true(done.started, {"run": spared})
     return done
 

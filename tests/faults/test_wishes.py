@@ -111,3 +111,9 @@ def test_a_page_replaces_a_detached_supervisor_that_died(queue):
     queue.add("true", id="next")
     assert queue.panel().get("/jobs").status_code == 200
     queue.wait_for("next", "completed")
+
+
+def test_scaling_to_as_many_as_died_with_their_supervisor_brings_them_back(queue):
+    killed(queue)
+    assert workers.scale(1) == (1, [], [])
+    wait_until(lambda: queue.workers("idle"))
