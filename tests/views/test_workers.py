@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import socket
+
 import pytest
 
 import models
@@ -103,6 +106,14 @@ def test_a_supervisor_that_is_silent_or_in_trouble_is_told(panel):
     assert "not heard of for" in page
     assert "&lt;img src=x" in page
     assert HOSTILE not in page
+
+
+def test_a_worker_that_died_with_its_supervisor_is_shown_as_lost(panel):
+    _worker(host=socket.gethostname())
+    page = panel.get("/workers").text
+    assert "dead, not cleared away yet" in page
+    assert '<b class="badge" data-state="lost">' in page
+    assert "1 lost" in " ".join(re.sub(r"<[^>]*>", "", panel.get("/").text).split())
 
 
 def test_a_worker_that_waits_for_its_start_says_why(panel):
