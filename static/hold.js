@@ -62,6 +62,11 @@
     return fits;
   }
 
+  function isAtEnd(row, known) {
+    for (let next = row.nextElementSibling; next; next = next.nextElementSibling) if (known.has(next.id)) return false;
+    return true;
+  }
+
   function merge(region, page, isOwn) {
     const here = (fresh) => document.getElementById(fresh.id);
     const rows = [...page.querySelectorAll(`${LIST} > [id]`)];
@@ -69,11 +74,14 @@
     let fits = true;
     for (const row of rows) if (known.has(row.id)) fits = renew(here(row), row, isOwn) && fits;
     for (const part of page.querySelectorAll("[data-part]")) fits = (!here(part) || replace(here(part), part)) && fits;
-    const gone = [...region.querySelectorAll(`${LIST} > [id]`)].filter((row) => {
-      row.toggleAttribute("data-gone", !known.has(row.id));
-      return !known.has(row.id);
+    const added = rows.length - known.size;
+    let pushed = added; // new rows move so many from the end of a full list to its next page
+    const gone = [...region.querySelectorAll(`${LIST} > [id]`)].reverse().filter((row) => {
+      const isGone = !known.has(row.id) && !(isAtEnd(row, known) && pushed-- > 0);
+      row.toggleAttribute("data-gone", isGone);
+      return isGone;
     });
-    say(rows.length - known.size, gone.length, fits);
+    say(added, gone.length, fits);
   }
 
   function say(added, gone, fits) {

@@ -61,7 +61,7 @@ def test_a_pointer_on_its_way_holds_the_list_and_one_at_rest_elsewhere_does_not(
 
 
 def test_a_row_with_the_focus_stays_where_it_is_and_the_page_does_not_jump(site, tab):
-    jobs.enqueue_many({"id": f"job{number}", "command": "true"} for number in range(40))
+    jobs.enqueue_many({"id": f"job{number}", "command": "true"} for number in range(50))  # a full list
     tab.open("/jobs")
     for _ in range(15):
         tab.page.keyboard.press("j")
