@@ -63,9 +63,10 @@ def _bulk(verb: str, wanted: Wanted, argument: Any = None) -> int:
     connect_existing()
     if wanted.dry_run:
         consent.say_only(verb, wanted.filters)
+    scope: dict[str, Any] = {"ids": wanted.job_ids}
     if wanted.every:
+        scope = {"filters": wanted.filters, "newest": operations.newest()}  # the question is about no later ones
         consent.get(verb, wanted.filters, wanted.yes)
-    scope: dict[str, Any] = {"filters": wanted.filters} if wanted.every else {"ids": wanted.job_ids}
     operation = _run(operations.begin(verb, actor=actor(), argument=argument, **scope).pk)
     _report(operation, wanted.as_json)
     return int(operation.failed > 0 or (not wanted.every and operation.skipped > 0))

@@ -7,7 +7,11 @@ import os
 import pwd
 
 import pytest
+from click.testing import CliRunner
 
+import models
+import queuectl as program
+from engine import jobs
 from tests.cli.conftest import at_terminal, on_terminal
 
 ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -38,6 +42,16 @@ def test_many_are_cancelled_retried_and_the_retry_is_taken_back(five):
         ("retry", ME, 2),
         ("cancel", ME, 2),
     ]
+
+
+def test_jobs_that_came_while_the_question_stood_are_not_meant(queuectl, monkeypatch):
+    models.connect(str(queuectl.database))
+    jobs.enqueue({"command": "true", "id": "early"})
+    monkeypatch.setattr("cli.consent.get", lambda *_: jobs.enqueue({"command": "true", "id": "late"}))
+    asked = ["--db", str(queuectl.database), "cancel", "--all"]
+    assert CliRunner().invoke(program.cli, asked).exit_code == 0
+    assert {job.id: job.state for job in models.Job.select()} == {"early": "cancelled", "late": "pending"}
+    models.disconnect()
 
 
 def test_many_are_deleted_and_come_back(five):
