@@ -84,7 +84,14 @@ def _queue(count: int) -> Iterator[Site]:
         try:
             _fill(count)
             jobs.enqueue(
-                {"id": "nightly-import", "command": _IMPORT, "priority": 50, "tags": ["nightly"], "timeout_sec": 900}
+                {
+                    "id": "nightly-import",
+                    "command": _IMPORT,
+                    "priority": 50,
+                    "tags": ["nightly"],
+                    "timeout_sec": 900,
+                    "cwd": "/srv",
+                }
             )
             jobs.enqueue({"id": "reindex", "command": "sleep 600", "priority": 49, "queue": "search"})
             workers.start(3)
