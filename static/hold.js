@@ -1,5 +1,5 @@
 // A list that the reader is busy with stands still: the rows that it shows are kept up to date in their places, and what would
-// move them waits behind a notice. So nothing is pressed but what was aimed at. Works on top of app.js.
+// move them waits behind a notice. So a click meets the row that was aimed at. Works on top of app.js.
 "use strict";
 
 {
@@ -7,8 +7,8 @@
   const ON_ITS_WAY_MS = 2000; // so long after its last movement a pointer may be on its way to a row
   const notice = document.querySelector("#held");
   const regions = () => [...document.querySelectorAll("[data-poll]")];
-  const newest = new WeakMap(); // held region: the address that its next poll asks, that of what it would show
-  const released = new WeakSet(); // regions of which the reader asked to see what is new
+  const newest = new WeakMap(); // held region: the address of its next poll, which names the version it has not shown yet
+  const released = new WeakSet(); // regions whose news the reader asked to see
 
   // --- why a list stands still
 

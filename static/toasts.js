@@ -47,7 +47,7 @@
     all().filter(isOld).forEach((note) => note.remove());
   });
 
-  // --- no connection: whoever presses something is told at once
+  // --- no connection: a press says so at once
 
   const NO_PRESS = [undefined, "poll", "changed"]; // what makes regions ask by themselves
 

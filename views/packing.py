@@ -1,4 +1,4 @@
-"""Pages are compressed for browsers that take it: a list of fifty jobs is six times as long without."""
+"""Pages are compressed for browsers that accept gzip: a list of fifty jobs becomes six times smaller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def init_app(app: Flask) -> None:
 
 
 def pack(answer: Response) -> Response:
-    """Compress a page or a piece of one. What is masked in it may be: views/tokens.py."""
+    """Compress a page or a piece of one. The secret in it, the CSRF token, is masked (views/tokens.py)."""
     if answer.mimetype != "text/html" or answer.is_streamed or answer.direct_passthrough:
         return answer
     answer.vary.add("Accept-Encoding")

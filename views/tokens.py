@@ -1,7 +1,7 @@
-"""The token that every form carries, masked anew in each answer.
+"""The token that every form carries, masked with other random bytes in each answer.
 
-Answers are compressed, and how well that goes tells what is in them twice (BREACH): a token that is the same in every answer
-could be guessed letter by letter by who can put text into the page and see its length on the wire.
+Answers are compressed, and the length of a compressed answer shows what stands in it twice (BREACH). A token that is the same
+in every answer could be guessed letter by letter, by a person who can put text into the page and see its length on the wire.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def current() -> str:
 
 
 def unmasked(text: str | None) -> str | None:
-    """What was masked; None for what was not."""
+    """The token in a masked text; None when the text is not a masked token."""
     try:
         both = urlsafe_b64decode((text or "").encode())
         half = len(both) // 2

@@ -35,7 +35,7 @@ class Site:
             )
         try:
             wait_until(self._answers, timeout_s=60)
-        except BaseException:  # nobody has it yet, so nobody else can end it
+        except BaseException:  # the fixture that would end the server was never made
             self._end_server()
             raise
 

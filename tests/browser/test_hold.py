@@ -1,4 +1,4 @@
-"""Lists that change while somebody reaches for a row: nothing is pressed but what was aimed at."""
+"""Lists that change while the reader reaches for a row: a click presses the row that was aimed at, and no other."""
 
 from __future__ import annotations
 
