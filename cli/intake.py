@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
+import sys
 
 from engine import batch, spec
 from engine.batch import Entry
@@ -27,8 +27,13 @@ def entries(words: tuple[str, ...]) -> list[Entry]:
     return [("", {"command": text})]
 
 
-def of_text(text: str, name: str, form: str) -> list[Entry]:
-    """The jobs of a file, `name` being what to call it. Raises InvalidInput with the place of the fault."""
+def of_file(path: str, form: str) -> list[Entry]:
+    """The jobs of a file, of standard input for "-". Raises InvalidInput with the place of the fault."""
+    import gc
+
+    gc.disable()  # all that is read stays to the end: to look for garbage in it again and again would find none
+    name = "standard input" if path == "-" else path
+    text = batch.decode(_read(path), name)
     try:
         return whole(batch.read(text, form), name)
     except InvalidInput:
@@ -37,6 +42,16 @@ def of_text(text: str, name: str, form: str) -> list[Entry]:
                 f"{name} holds no JSON; with --lines each of its lines is a command. Nothing was stored."
             ) from None
         raise
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read() if sys.stdin else b""
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise InvalidInput(f"Cannot read {path}: {error.strerror}.") from None
 
 
 def whole(found: batch.Batch, name: str) -> list[Entry]:
@@ -54,6 +69,8 @@ def _quoted(word: str) -> str:
         word.encode()
     except UnicodeEncodeError:
         return _printed(os.fsencode(word))
+    import shlex
+
     return shlex.quote(word)
 
 
@@ -61,5 +78,7 @@ def _printed(word: bytes) -> str:
     """A word in the shell's language that is these bytes; ends of lines at its end stand behind, for $(…) drops them."""
     body = word.rstrip(b"\n")
     ends = (len(word) - len(body)) * "\n"
+    import shlex
+
     written = _PRINTED.sub(lambda found: b"\\%03o" % found[0][0], body).decode()
     return f"\"$(printf -- '{written}')\"" + (shlex.quote(ends) if ends else "")

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from cli import printing
 from engine.errors import InvalidInput, QueueError
 
 COMPLETE = "_QUEUECTL_COMPLETE"  # in the environment while the shell completes a word
@@ -55,6 +54,8 @@ def close_output(error: BaseException) -> None:
 def complain(sentence: str, status: int) -> int:
     """Say one sentence on standard error, none while the shell completes a word. Returns `status`."""
     if sentence and COMPLETE not in os.environ:
+        from cli import printing
+
         click.echo(sentence.replace("\n", " ") + printing.colours_end(sentence), err=True)
     return status
 

@@ -9,9 +9,6 @@ from typing import Any
 
 import click
 
-from engine import visible
-from engine.wording import attempts, duration
-
 
 def wants_json(asked: bool | None) -> bool:
     """What --json or --no-json says; without either, JSON unless a person looks on."""
@@ -20,7 +17,11 @@ def wants_json(asked: bool | None) -> bool:
 
 def _dumped(value: Any, indent: int | None = None) -> str:
     dumped = json.dumps(value, ensure_ascii=sys.stdout.encoding.lower() != "utf-8", indent=indent)
-    return visible.in_json(dumped) if sys.stdout.isatty() else dumped
+    if not sys.stdout.isatty():
+        return dumped
+    from engine import visible
+
+    return visible.in_json(dumped)
 
 
 def colours_end(text: str) -> str:
@@ -90,6 +91,8 @@ def _made_table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: 
     from rich.table import Table
     from rich.text import Text
 
+    from engine import visible
+
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):
         justify: Any = "right" if number in numbers else "left"
@@ -128,6 +131,8 @@ def show_jobs(jobs: list[dict[str, Any]]) -> None:
 
 
 def show_job(job: dict[str, Any]) -> None:
+    from engine.wording import duration
+
     hidden = ("stdout", "stderr", "runs", "why")
     shown = job | {"attempts": _attempts(job), "duration_ms": duration(job["duration_ms"])}
     show_table(("field", "value"), [(name, _shown(value)) for name, value in shown.items() if name not in hidden])
@@ -145,6 +150,8 @@ def show_job(job: dict[str, Any]) -> None:
 
 
 def _attempts(job: dict[str, Any]) -> str:
+    from engine.wording import attempts
+
     return attempts(job["state"], job["attempts"], job["max_retries"], job["last_error"])
 
 

@@ -8,17 +8,16 @@ from typing import Any
 
 _UNIT_S = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _PART = r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|min|m|h|d|w)"
-_PARTS = re.compile(_PART, re.ASCII)
-_WHOLE = re.compile(rf"{_PART}(?: ?{_PART})*", re.ASCII)
+_WHOLE = rf"{_PART}(?: ?{_PART})*"
 
 EXAMPLES = '"90s", "10m", "2h", "1h30m", "1d", "1w"'
 
 
 def seconds(text: str) -> float | None:
     """The seconds that `text` says by its units; None when it is no such length. A number alone has no unit."""
-    if len(text) > 100 or not _WHOLE.fullmatch(text):
+    if len(text) > 100 or not re.fullmatch(_WHOLE, text, re.ASCII):
         return None
-    return sum(float(number) * _UNIT_S[unit] for number, unit in _PARTS.findall(text))
+    return sum(float(number) * _UNIT_S[unit] for number, unit in re.findall(_PART, text, re.ASCII))
 
 
 def number(value: Any, unit_s: float | None) -> float | None:

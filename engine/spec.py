@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from engine import durations, moments
+from engine import durations
 from engine.errors import InvalidInput
 
 COMMAND_BYTES = 100_000  # Linux takes one argument of at most 131,072 bytes
@@ -27,8 +27,6 @@ _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@+-]{0,127}")
 _QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _TAG = re.compile(r"[^\s,\x00-\x1f\x7f]{1,64}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
 _OTHER_BYTES = 'Give the program and its arguments as words, which may hold any bytes: queuectl enqueue -- cat "$file".'
 
 
@@ -221,6 +219,8 @@ def _run_at(value: Any) -> tuple[str, Callable[[int], int]]:
 
 def _due(text: str, now: int) -> int:
     """The instant that `text` names at `now`, both in milliseconds."""
+    from engine import moments  # most jobs name no instant
+
     delay_s = durations.seconds(text[1:]) if text.startswith("+") else None
     if delay_s is not None:
         if delay_s > 10 * YEAR_S:

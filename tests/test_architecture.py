@@ -144,7 +144,7 @@ def test_only_the_workers_know_processes(module):
 @every_module
 def test_only_who_is_in_the_foreground_heeds_signals(module):
     """The command line says what a Ctrl-C interrupted, and takes it for a wish in `worker start --foreground`."""
-    if module.partition(".")[0] != "workers" and module not in ("queuectl", "startup"):
+    if module.partition(".")[0] != "workers" and module not in ("queuectl", "startup", "cli.crew"):
         assert _roots(module).isdisjoint({"signal", "_signal"})
 
 
@@ -325,7 +325,7 @@ def test_a_module_says_what_it_is_for(module):
 
 
 LONGEST = 300
-LONGER = {"workers.supervisor": 380, "queuectl": 730}
+LONGER = {"workers.supervisor": 380}
 
 
 @every_module

@@ -98,3 +98,27 @@ def test_workers_in_a_folder_that_is_gone_are_a_sentence(tmp_path):
         1,
         f"The workers cannot use {tmp_path / 'gone'}: No such file or directory.\n",
     )
+
+
+SAY_LOADED = """
+import atexit, runpy, sys
+sys.argv[0] = "queuectl.py"
+sys.path.insert(0, ".")
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+"""
+OURS = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+LOADED = """
+cli cli.intake cli.options cli.outcome engine engine.batch engine.clock engine.config engine.counters engine.database
+engine.deadline engine.dialect engine.driver engine.durations engine.errors engine.folding engine.ids engine.interruption
+engine.jobs engine.jobs.incoming engine.opening engine.presence engine.spec engine.wakeup models startup
+"""
+
+
+def test_enqueue_loads_no_more_than_it_needs(tmp_path):
+    """Each module costs every enqueue about a millisecond of processor time; one that joins must be worth that."""
+    path = str(tmp_path / "queue.db")
+    assert run("queuectl.py", "--db", path, "enqueue", "true").returncode == 0
+    done = run("-c", SAY_LOADED + DOORS["command line"], "--db", path, "enqueue", "true")
+    loaded = set(done.stderr.split())
+    assert {name for name in loaded if name.partition(".")[0] in OURS} == set(LOADED.split())
+    assert loaded.isdisjoint({"signal", "subprocess", "logging.handlers", "rich", "psutil", "shlex"})

@@ -10,7 +10,6 @@ from peewee import IntegrityError
 
 import models
 from engine import config, counters, dialect, ids, spec, wakeup
-from engine.causes import pattern_of
 from engine.errors import Refused
 from models import Job, db
 
@@ -95,6 +94,8 @@ def take_in(row: dict[str, Any]) -> int:
     Raises Refused for a taken id.
     """
     if row["state"] == "dead":
+        from engine.causes import pattern_of  # few jobs come dead
+
         row = row | {"cause": pattern_of(row["last_error"] or "")}
     with db.transaction():
         try:
