@@ -131,9 +131,10 @@ def export_(file: str, state: str | None) -> None:
         lines = transfer.export(state)
         _write(map(_for_terminal, lines) if sys.stdout.isatty() else lines, sys.stdout.buffer)
         return
+    import models
     from engine.files import new_file
 
-    with new_file(file) as part, open(part, "wb") as target:
+    with new_file(file, like=models.db.database) as part, open(part, "wb") as target:
         _write(transfer.export(state), target)
     click.echo(f"{file}: {os.stat(file).st_size:,} bytes.")
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 import models
-from engine import files, interruption, jobs, opening, presence, space
+from engine import files, interruption, jobs, ownership, presence, space
 from engine.driver import unavailable
 from engine.errors import InvalidInput, Refused, Unavailable
 from models import Job, Meta, Supervisor, Worker, db
@@ -43,7 +43,7 @@ def write(path: str) -> int:
     Nobody waits for it. The copy is checked before it has its name. Raises Refused when the file exists, Unavailable.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    with files.new_file(path) as part:
+    with files.new_file(path, like=db.database) as part:
         space.need(folder, space.size(db.database) + space.MARGIN, "The backup")
         with _sentences(path):
             db.connection().execute("VACUUM INTO ?", (part,))
@@ -101,7 +101,7 @@ def _staged(copy: sqlite3.Connection, path: str) -> Iterator[tuple[str, int]]:
     """The backup as it is to be at `path`, in a file of its own, and how many running jobs were given back in it."""
     folder = os.path.join(models.run_folder(path), "restore")
     shutil.rmtree(folder, ignore_errors=True)  # of a restore that was killed
-    os.mkdir(folder, 0o700)
+    ownership.make_folder(folder, like=os.path.dirname(folder))
     try:
         staged = os.path.join(folder, "queue.db")
         with _sentences(path):
@@ -199,7 +199,8 @@ def _remove_logs(path: str) -> None:
 
 def _copy(source: sqlite3.Connection, path: str, begun: Callable[[int], None] = lambda status: None) -> None:
     """All pages in one transaction; others see the old database or the new one. begun: called after each few pages."""
-    opening.create_private(path)
+    with suppress(FileExistsError):
+        ownership.create(path, like=os.path.dirname(path))
     give_up_at = time.monotonic() + _PATIENCE_S
 
     def watch(status: int, *_: int) -> None:

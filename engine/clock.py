@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
+from engine import ownership
+
 STEP_MS = 60_000  # a longer step forward is doubted
 STANDS_MS = 3_600_000  # until a doubted step is followed
 _NOTED_MS = 1000  # a smaller change of the difference is not worth writing down
@@ -128,6 +130,9 @@ def _note(known: _Known) -> None:
         return
     fresh = f"{_file}.{os.getpid()}"
     with suppress(OSError):  # a full disk, or a user who may only read: this process knows it all the same
+        with suppress(FileNotFoundError):
+            os.unlink(fresh)  # of a process that was killed
+        ownership.create(fresh, os.path.dirname(fresh))
         with open(fresh, "w") as file:
             file.write(f"{_boot()} {known.offset} {known.doubted or 0} {known.since}\n")
         os.replace(fresh, _file)

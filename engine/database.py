@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import peewee
 from peewee import DatabaseError, IntegrityError, SqliteDatabase
 
-from engine import interruption
+from engine import interruption, ownership
 from engine.deadline import Deadline
 from engine.driver import ERRORS, unavailable
 from engine.errors import InvalidInput, Unavailable
@@ -75,7 +75,7 @@ class Sqlite(SqliteDatabase):
         """Lock the file of those who wait, if it can be had: all of them share it."""
         path = f"{self.database}.run/waiting.lock"
         try:
-            fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fd = ownership.make(path)
         except OSError:
             yield True  # nobody gives way, and it takes longer
             return

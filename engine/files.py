@@ -6,20 +6,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from engine import interruption
+from engine import interruption, ownership
 from engine.errors import Refused
 
 
 @contextmanager
-def new_file(path: str) -> Iterator[str]:
+def new_file(path: str, like: str | None = None) -> Iterator[str]:
     """Yields the path of an empty private file beside `path`, to be filled. After the block it is on the disk as `path`.
 
-    When the block fails it is removed. Raises Refused when `path` exists, OSError when it cannot be written.
+    Made by root it belongs to the owner of `like`. When the block fails it is removed. Raises Refused when `path`
+    exists, OSError when it cannot be written.
     """
     part = f"{path}.part"
     _refuse_taken(path)
     try:
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        ownership.create(part, like)
     except FileExistsError:
         raise Refused(
             f"{part} exists: another process writes it, or one was interrupted; remove it to begin again."

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import models
-from engine import clock, queries, space, wording
+from engine import clock, ownership, queries, space, wording
 from engine.driver import DAMAGED
 from engine.errors import QueueError
 from models import db
@@ -21,6 +21,7 @@ OK, WARNING, PROBLEM = "ok", "warning", "problem"
 _MEGABYTE = 1024 * 1024
 SPACE = (64 * _MEGABYTE, 512 * _MEGABYTE)  # free: less is a problem, a warning
 _LONG_WAL = 256 * _MEGABYTE  # the supervisor shortens it beyond 64 MiB
+_NAMED = 5  # faults in a sentence
 CLOCK_MS = 2000  # clocks are adjusted by less
 _NETWORK = re.compile(r"nfs\d?|cifs|smb\w*|9p|vboxsf|ceph|afs|lustre|glusterfs|fuse\.(sshfs|glusterfs|s3fs|rclone)")
 _WAL_RESET = ((3, 7, 0), (3, 51, 2))  # SQLite versions that can damage a database, first and last
@@ -149,7 +150,10 @@ def disk_space(folder: str) -> Finding:
 
 
 def permissions(path: str) -> Finding:
-    """Whether we may write, and others may not read."""
+    """Whether all belongs to one user, we may write, and others may not read."""
+    if faults := ownership.faults(path):
+        says = ", ".join(f"{fault.path} {fault.says}" for fault in faults[:_NAMED])
+        return Finding("permissions", PROBLEM, says, f"Type: {' && '.join(fault.command for fault in faults[:_NAMED])}")
     folder = os.path.dirname(path)
     for needed in (folder, path):
         if os.path.exists(needed) and not os.access(needed, os.W_OK):

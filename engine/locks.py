@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 
+from engine import ownership
+
 
 def is_held(path: str) -> bool:
     """Whether a living process holds the lock of this file."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = ownership.reopen(path)
     except FileNotFoundError:
         return False
     try:

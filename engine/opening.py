@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
-from engine import folding, presence
+from engine import folding, ownership, presence
 from engine.database import Sqlite
 from engine.driver import MEMORY, Connection
 from engine.errors import InvalidInput, Unavailable
@@ -31,16 +31,17 @@ def path_of(url: str) -> str:
 
 
 def run_folder(path: str) -> str:
-    """The folder beside the database with what this host needs to run it: locks, socket, log. Made if missing."""
-    folder = f"{path}.run"
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    return folder
+    """The folder beside the database with what this host needs to run it: locks, socket, log. Made if missing.
+
+    Raises Unavailable when it is another user's or others may write it.
+    """
+    return ownership.run_folder(path)
 
 
 def create_private(path: str) -> None:
     """Commands and their output may hold secrets: a new database is its owner's alone. Raises Unavailable."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        ownership.create(path)
     except FileExistsError:
         pass
     except OSError as error:
@@ -76,6 +77,7 @@ def bring_up_to_date(opened: Sqlite, migrations: str, newest: int) -> None:
     no connection is opened when the schema is newer. Raises Unavailable when the database is another program's, newer
     than this one, or older and in use.
     """
+    ownership.check_database(opened.database)
     try:
         opened.connect()
     finally:

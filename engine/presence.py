@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+from engine import ownership
 from engine.errors import Unavailable
 
 PATIENCE_S = 5.0  # for commands, which end by themselves
@@ -72,7 +73,7 @@ def refuse_workers(folder: str, why: str) -> None:
 
 
 def _opened(folder: str, name: str) -> int:
-    return os.open(os.path.join(folder, name), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    return ownership.make(os.path.join(folder, name))
 
 
 def _refuse(folder: str, why: str, names: list[str]) -> NoReturn:

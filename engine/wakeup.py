@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import models
+from engine import ownership
 
 SOCKET = "supervisor.sock"
 
@@ -30,6 +31,7 @@ def listen(folder: str) -> socket.socket:
     with suppress(FileNotFoundError):
         os.unlink(os.path.join(folder, SOCKET))
     _with_short_path(folder, ear.bind)
+    ownership.give_socket(os.path.join(folder, SOCKET))
     return ear
 
 

@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from flask import Flask, Response, abort, request
 
 import models
+from engine import ownership
 from server.headers import HEADERS
 
 GET_PROCESSOR_S = 5.0  # of a page; an export, which is made while it is read, is limited by number (views/export.py)
@@ -145,8 +146,9 @@ def secret_key(folder: str) -> bytes:
     """The key that signs cookies: random, kept in `folder` for its owner alone, the same for every process."""
     path = os.path.join(folder, "panel.key")
     fresh = f"{path}.{secrets.token_hex(8)}"
-    if not os.path.exists(path):
-        with open(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+    if not os.path.lexists(path):
+        ownership.create(fresh, like=folder)
+        with open(fresh, "wb") as file:
             file.write(secrets.token_bytes(32))
         try:
             os.link(fresh, path)  # appears whole or not at all, and only once
@@ -154,5 +156,5 @@ def secret_key(folder: str) -> bytes:
             pass
         finally:
             os.unlink(fresh)
-    with open(path, "rb") as file:
+    with open(ownership.reopen(path, os.O_RDONLY), "rb") as file:
         return file.read()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 import models
-from engine import liveness, lockfile, wakeup
+from engine import liveness, lockfile, ownership, wakeup
 from engine.errors import InvalidInput, NotFound, QueueError, Refused, Unavailable
 from engine.liveness import supervisor_lives as supervisor_lives
 from models import Job, Worker, db
@@ -216,7 +216,7 @@ def _launch(folder: str | None) -> None:
     command = [sys.executable, "-m", "workers", "--detached", "--db", db.database]
     with suppress(OSError):  # what is wrong with the file is said when it is opened
         log.put_aside(log_path())
-    with open(log_path(), "ab") as file:
+    with open(ownership.make(log_path(), os.O_WRONLY | os.O_APPEND), "ab") as file:
         process = subprocess.Popen(
             [*command, "--folder", folder or environment.here(), "--umask", f"{environment.umask():o}"],
             cwd=models.ROOT,

@@ -6,7 +6,7 @@ import os
 import socket
 
 import models
-from engine import clock, dialect, health, liveness, survivors, wording
+from engine import clock, dialect, health, liveness, ownership, survivors, wording
 from engine.errors import QueueError
 from engine.health import OK, PROBLEM, WARNING, Finding
 from engine.queries import SILENT_MS
@@ -35,12 +35,13 @@ def examine(url: str | None = None) -> list[Finding]:
 
 
 def mend(url: str | None = None) -> list[str]:
-    """Put right what is safe to: the counters, the journal mode, lock files of the past. What was done, in words."""
+    """Put right what is safe to: the owners of files, the counters, the journal mode, lock files of the past. What was done, in words."""
     path = models.path_of(url)
     if not os.path.exists(path):
         return []
+    done = ownership.mend(path)
     models.connect(path)
-    done = health.mend()
+    done += health.mend()
     removed = _remove_locks(_stale_locks())
     return [*done, f"Removed {removed} stale lock files."] if removed else done
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from struct import Struct
 from typing import Any
 
+from engine import ownership
 from engine.jobs import Claim, Ended, Ending
 from engine.output import EMPTY, Output
 from models import Worker
@@ -98,7 +99,7 @@ class Writer:
 
     def _write(self, data: bytes) -> mmap.mmap | None:
         """Write the beginning of the file; where it is mapped when that is all of it."""
-        fd = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = ownership.make(self._path)
         try:
             return mmap.mmap(fd, SIZE) if os.write(fd, data) == SIZE else None
         finally:
@@ -151,7 +152,7 @@ class Journal:
 
 def _records(path: str) -> Iterator[Any]:
     data = b""
-    with suppress(FileNotFoundError), open(path, "rb") as file:
+    with suppress(FileNotFoundError), open(ownership.reopen(path, os.O_RDONLY), "rb") as file:
         data = file.read()
     at = 0
     while at + _HEAD.size <= len(data):

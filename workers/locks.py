@@ -12,6 +12,7 @@ import re
 import time
 from contextlib import suppress
 
+from engine import ownership
 from engine.locks import is_held as is_held
 from engine.locks import lock
 from engine.locks import of_supervisor as of_supervisor
@@ -29,7 +30,7 @@ def take(path: str) -> int | None:
 
 
 def _take(path: str) -> int | None:
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fd = ownership.make(path)
     give_up_at = time.monotonic() + ASKING_S
     while not lock(fd, fcntl.LOCK_EX):
         # Whoever asks `is_held` shares the lock for an instant; only a holder keeps us from sharing it too.

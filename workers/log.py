@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from engine import ownership
+from engine.errors import Unavailable
+
 LIMIT = 1024 * 1024  # bytes of the file; as many again are kept of what was said before
 REPEAT_S = 60.0  # how long a line that repeats is only counted
 _KEPT = 16  # different lines whose repetitions are counted at once
@@ -41,7 +44,7 @@ def keep_in(path: str) -> None:
 
 def reopen() -> None:
     """Go on in the file that has the log's name now, making it if there is none. Without a file: do nothing."""
-    with suppress(OSError):
+    with suppress(OSError, Unavailable):
         _follow()
 
 
@@ -76,7 +79,7 @@ def _follow() -> None:
             put_aside(_path)
         elif os.path.samestat(here, os.fstat(2)):
             return
-    fd = os.open(_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    fd = ownership.make(_path, os.O_WRONLY | os.O_APPEND)
     try:
         for stream in _STREAMS:
             os.dup2(fd, stream)
