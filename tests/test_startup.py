@@ -96,7 +96,8 @@ def test_workers_in_a_folder_that_is_gone_are_a_sentence(tmp_path):
     done = run("-m", "workers", "--db", str(tmp_path / "queue.db"), "--folder", str(tmp_path / "gone"))
     assert (done.returncode, done.stderr) == (
         1,
-        f"The workers cannot use {tmp_path / 'gone'}: No such file or directory.\n",
+        f"The workers cannot enter the folder {tmp_path / 'gone'}: No such file or directory; start them in another, or "
+        "name one with --folder.\n",
     )
 
 
