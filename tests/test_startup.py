@@ -111,7 +111,7 @@ OURS = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / 
 LOADED = """
 cli cli.intake cli.options cli.outcome engine engine.batch engine.clock engine.config engine.counters engine.database
 engine.deadline engine.dialect engine.driver engine.durations engine.errors engine.folding engine.ids engine.interruption
-engine.jobs engine.jobs.incoming engine.opening engine.presence engine.spec engine.wakeup models startup
+engine.jobs engine.jobs.incoming engine.opening engine.ownership engine.presence engine.spec engine.wakeup models startup
 """
 
 
