@@ -30,6 +30,29 @@
     return !isOwn && (isFinger || isDown || scrollY > 0 || performance.now() - movedAt < ON_ITS_WAY_MS);
   }
 
+  // --- what is no list: a press meets the button that was under the pointer when it last moved, or nothing
+
+  const BUTTON = "[data-poll] :is(button, a.button)";
+  let aimedAt; // the id of that button
+  let isOther = false; // whether the page has changed since
+
+  function aim(target) {
+    aimedAt = target.closest?.(BUTTON)?.id;
+    isOther = false;
+  }
+  addEventListener("pointermove", ({ target }) => aim(target), { passive: true });
+  addEventListener("scroll", () => (isOther = false), { passive: true }); // the reader moved the page
+  document.addEventListener("htmx:afterSwap", () => (isOther = true));
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(BUTTON);
+    if (!button || !isOther || event.pointerType !== "mouse" || button.id === aimedAt) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    aim(button);
+    const text = "The page changed under the pointer, so nothing was done. Press again if you mean this button.";
+    document.body.dispatchEvent(new CustomEvent("toast", { bubbles: true, detail: { text, kind: "bad" } }));
+  }, { capture: true });
+
   // --- keeping up to date what stands still
 
   // Put the new cells into the row, all but those that would change its height. Returns whether all could be.

@@ -179,3 +179,19 @@ def test_every_list_waits_for_the_pointer(site, tab):
         tab.see(tab.page.locator("#held button", has_text="new, show"))
         assert top(tab, last) == before, path
     Worker.update(status="stopped", stopped_at=now_ms()).execute()  # they were never real
+
+
+def test_a_button_that_comes_under_a_resting_pointer_is_not_pressed_at_once(site, tab):
+    job_id = site.add("sleep 300", run_at="+1h")
+    Job.update(state="failed", run=1, attempts=1).execute()
+    tab.open(f"/jobs/{job_id}")
+    retry = tab.page.get_by_role("button", name=f"Run now job {job_id}")
+    rest_on(tab, retry)
+    Job.update(state="processing", run=2, locked_by="w1", locked_at=now_ms()).execute()
+    tab.see(tab.page.locator("#job").get_by_text("Running on w1"))
+    assert tab.page.locator(".deeds button:hover").get_attribute("aria-label") == f"Cancel job {job_id}"
+    for pressed, says in ((False, "The page changed under the pointer"), (True, "Job {}: its command")):
+        tab.page.mouse.down()
+        tab.page.mouse.up()
+        tab.see(says.format(job_id))
+        assert queries.find(job_id).cancel_requested is pressed
