@@ -56,14 +56,15 @@ def main(argv: list[str] | None = None) -> None:
                 replace_supervisor()
         if interruption.is_waiting():
             code = outcome.complain("Interrupted when that was done already.", 130)
-    except SystemExit:
+    except SystemExit:  # so click leaves when the reader of the output is gone
+        outcome.close_output()
         raise
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = error.exit_code
     except BaseException as error:
         code = outcome.complain(*outcome.ending(error))
-        outcome.close_output(error)
+        outcome.close_output()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -220,7 +221,7 @@ def _store(jobs: list[dict[str, Any]], origin: str | None, told: bool, at_once: 
         if told:
             raise
         sentence, code = outcome.ending(error)
-        outcome.close_output(error)
+        outcome.close_output()
         done = f"The first {stored:,} of {len(jobs):,} jobs are stored." if stored else "Nothing was stored."
         raise Stopped(f"{sentence} {done}".strip(), code) from None
     if not told:

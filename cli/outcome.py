@@ -23,11 +23,13 @@ class Stopped(Exception):
 class _Output(FileIO):
     """The standard output. What fails here names it: an OSError of a descriptor has no name."""
 
+    has_failed = False
+
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            error.filename = _OUTPUT
+            error.filename, _Output.has_failed = _OUTPUT, True
             raise
 
 
@@ -45,9 +47,9 @@ def open_output() -> None:
         terminal.guard()
 
 
-def close_output(error: BaseException) -> None:
+def close_output() -> None:
     """When the output failed, send what is still to be written nowhere, else Python complains again at its exit."""
-    if isinstance(error, OSError) and error.filename == _OUTPUT:
+    if _Output.has_failed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
