@@ -197,10 +197,10 @@ def _damaged(place: Place) -> str:
 
 
 @pytest.fixture
-def client(place: Place) -> Iterator[Any]:
+def client(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     place.make()
     app = create_app(str(place.path), WTF_CSRF_ENABLED=False)
-    app.logger.disabled = True
+    monkeypatch.setattr(app.logger, "disabled", True)
     yield app.test_client()
     models.disconnect()
 
