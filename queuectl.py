@@ -31,6 +31,7 @@ from cli.options import (
     Seconds,
     connect,
     connect_existing,
+    database,
     example,
     replace_supervisor,
 )
@@ -198,8 +199,9 @@ def _merged(job: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 def _parsed(jobs: list[Entry]) -> list[dict[str, Any]]:
     """Look at every job before the first is stored. Raises InvalidInput with the line at fault."""
     import models
-    from engine import batch
+    from engine import batch, clock
 
+    clock.keep_in(f"{models.path_of(database())}.run")  # "+5s" counts from the time that the workers follow
     try:
         return batch.parsed(jobs, models.now_ms())
     except InvalidInput as error:

@@ -149,7 +149,7 @@ def _mended(fault: Fault, database: str) -> str | None:
             if not (stat.S_ISDIR(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink == 1)):
                 return None
             is_ours = found.st_uid == (_owner(database)[0] if _is_root() else os.geteuid())
-            if is_ours and fault.path.endswith(".key"):
+            if is_ours and fault.path.endswith(".key") and os.path.dirname(fault.path) == f"{database}.run":
                 os.unlink(fault.path)
                 return f"Removed {fault.path}, which others may know; the panel makes another."
             if is_ours and found.st_mode & _OTHERS_WRITE:

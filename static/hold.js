@@ -126,8 +126,8 @@
     const isOwn = triggeringEvent?.type === "changed";
     if (released.has(elt) || !isHeld(elt, isOwn)) return;
     const page = new DOMParser().parseFromString(detail.serverResponse, "text/html");
-    const isOtherPage = [...page.querySelectorAll("[data-part][id]")].some((part) => !document.getElementById(part.id));
-    if (isOtherPage || !page.querySelector(`${LIST} > *`)) return; // nothing that is shown can be kept up to date
+    const lacks = (there, here) => [...here.querySelectorAll("[data-part][id]")].some(({ id }) => !there.getElementById(id));
+    if (lacks(page, elt) || lacks(document, page) || !page.querySelector(`${LIST} > *`)) return; // nothing that is shown can be kept up to date
     detail.shouldSwap = false;
     if (isDown) return; // the next poll asks again
     newest.set(elt, page.getElementById(elt.id).getAttribute("hx-get"));

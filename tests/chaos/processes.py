@@ -22,16 +22,19 @@ def ours(database: str) -> list[Process]:
 
     Those just being born are left out: until it has its own name, a child has that of its parent.
     """
-    mark = f"QUEUECTL_DB={database}".encode()
     named = (Process(pid, name_of(pid)) for pid in _pids())
-    candidates = [found for found in named if found.name.startswith("queuectl-") and mark in environ(found.pid)]
+    candidates = [found for found in named if found.name.startswith("queuectl-") and _is_of(found.pid, database)]
     return [found for found in candidates if name_of(_parent(found.pid)) != found.name]
 
 
 def every(database: str) -> list[Process]:
     """Every other process that was started for this database: also panels, commands and jobs."""
-    mark = f"QUEUECTL_DB={database}".encode()
-    return [Process(pid, name_of(pid)) for pid in _pids() if pid != os.getpid() and mark in environ(pid)]
+    return [Process(pid, name_of(pid)) for pid in _pids() if pid != os.getpid() and _is_of(pid, database)]
+
+
+def _is_of(pid: int, database: str) -> bool:
+    """Whether its environment or its command line names the database; workers have the command line of their supervisor."""
+    return f"QUEUECTL_DB={database}".encode() in environ(pid) or database.encode() in _entries(pid, "cmdline")
 
 
 def supervisors(found: list[Process]) -> list[Process]:
@@ -54,7 +57,11 @@ def holders(folder: str) -> list[int]:
 
 
 def environ(pid: int) -> list[bytes]:
-    with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+    return _entries(pid, "environ")
+
+
+def _entries(pid: int, name: str) -> list[bytes]:
+    with suppress(OSError), open(f"/proc/{pid}/{name}", "rb") as file:
         return file.read().split(b"\0")
     return []
 

@@ -113,6 +113,7 @@ def test_what_cannot_be_kept_for_a_while_is_not_taken_for_the_output(queuectl, t
 
 
 def test_what_the_output_does_not_take_is_said_of_the_output(queuectl):
+    queuectl.ok("enqueue", "true")
     done = subprocess.run(
         f"'{sys.executable}' '{ROOT}/queuectl.py' status > /dev/full",
         shell=True,

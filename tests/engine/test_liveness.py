@@ -19,7 +19,7 @@ def died(queue):
     """A supervisor of this host that a command began died a while ago; a worker is wanted."""
     Worker.insert(host="", created_at=1).execute()
     lock = os.open(locks.of_supervisor(models.run_folder()), os.O_CREAT | os.O_RDWR)
-    lockfile.write(lock, managed=False, leaving=False)
+    lockfile.write(lock, managed=False, folder=os.getcwd(), leaving=False)
     os.utime(lock, (0, 0))
     yield lock
     os.close(lock)
@@ -32,7 +32,7 @@ def test_a_supervisor_that_died_is_missed_and_said_where_its_jobs_ran(died):
 
 
 def _rewrite(lock: int, **said: Any) -> None:
-    lockfile.write(lock, **{"managed": False, "leaving": False, **said})
+    lockfile.write(lock, **{"managed": False, "folder": os.getcwd(), "leaving": False, **said})
     os.utime(lock, (0, 0))
 
 

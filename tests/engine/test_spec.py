@@ -126,7 +126,7 @@ OUTSIDE = [
         for value in ("-a", ".a", ":a", "a b", "a/b", "a\n", "ü", "٣", "a'b", "a;b", "a%", "../x")
     ),
     ("id", "a\0", "NUL byte"),
-    ("id", "\udcff", "surrogate"),
+    ("id", "\udcff", "is not UTF-8"),
     *(("id", value, "must be text, not") for value in NOT_TEXT),
     ("queue", "", "1 to 64"),
     ("queue", "x" * 65, "1 to 64"),

@@ -129,6 +129,7 @@ def test_a_job_gets_environment_umask_and_folder_of_who_started_the_workers(queu
     monkeypatch.delenv("PWD", raising=False)
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
     monkeypatch.setitem(os.environb, b"NAME", b"caf\xe9")
+    monkeypatch.setattr(environment, "_given_umask", None)  # as in a process that has not made its own private yet
     before = os.umask(0o027)
     try:
         queue.start()
