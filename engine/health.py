@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import models
-from engine import clock, ownership, queries, space, wording
+from engine import clock, ownership, space, wording
 from engine.driver import DAMAGED
 from engine.errors import QueueError
 from models import db
@@ -240,8 +240,10 @@ def system_clock() -> Finding:
     """Whether the system's clock is followed, and time has gone forward since the last change of a job."""
     doubt = clock.doubt()
     if doubt is not None:
-        says = f"it went forward by {wording.span(doubt.ahead_ms)}; it is followed at {queries.iso(doubt.until)}"
-        return Finding("clock", WARNING, says, "Set it, by NTP. If it is right: 'queuectl doctor --follow-clock'.")
+        left = wording.span(doubt.until - models.now_ms())
+        says = f"it went forward by {wording.span(doubt.ahead_ms)}, and is followed in {left} if it stays so"
+        advice = "If it is right, as after a pause of a virtual machine: 'queuectl doctor --follow-clock'. Else set it, by NTP."
+        return Finding("clock", WARNING, says, advice)
     newest = db.execute_sql("SELECT max(updated_at) FROM job").fetchone()[0] or 0
     ahead_ms = newest - models.now_ms()
     if ahead_ms <= CLOCK_MS:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import models
-from engine import clock, jobs, queries, wording
+from engine import clock, jobs, wording
 from engine.adoption import Adoption
 from engine.retention import Retention
 from models import Job, Supervisor, Worker, db
@@ -87,7 +87,7 @@ class Chores:
             if doubt is None:
                 log.say("supervisor", "the system's clock is followed again")
             else:
-                until = f"it is followed at {queries.iso(doubt.until)} if it stays so"
+                until = f"it is followed in {wording.span(doubt.until - models.now_ms())} if it stays so"
                 log.say("supervisor", f"the system's clock went forward by {wording.span(doubt.ahead_ms)}; {until}")
 
     def beat(self) -> float:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,25 @@ def test_doctor_finds_nothing_wrong_in_a_new_queue(queuectl):
     assert {"integrity", "counters", "supervisor", "disk space", "SQLite"} <= {row["check"] for row in found["checks"]}
 
 
+def _step_forward(queuectl) -> None:
+    """As if the system's clock had gone forward by a day since the database was used last."""
+    wall, since_boot = clock._read_clocks()
+    Path(f"{queuectl.database}.run", "clock").write_text(f"{clock._boot()} {wall - since_boot - 86_400_000} 0 0")
+
+
+def test_a_wait_counts_from_the_time_that_the_workers_follow(queuectl):
+    queuectl.ok("enqueue", "--id", "a", "true")
+    _step_forward(queuectl)
+    queuectl.ok("enqueue", "--id", "b", "--run-at", "+5s", "true")
+    job = queuectl.job("b")
+    waits = datetime.fromisoformat(job["next_run_at"]) - datetime.fromisoformat(job["created_at"])
+    assert waits < timedelta(hours=1)
+
+
 def test_doctor_follows_a_clock_that_went_forward_when_asked(queuectl):
     queuectl.ok("enqueue", "--id", "a", "true")
-    wall, since_boot = clock._read_clocks()
-    a_day_ago = wall - since_boot - 86_400_000
-    Path(f"{queuectl.database}.run", "clock").write_text(f"{clock._boot()} {a_day_ago} 0 0")
-    advice = "If it is right: 'queuectl doctor --follow-clock'."
+    _step_forward(queuectl)
+    advice = "If it is right, as after a pause of a virtual machine: 'queuectl doctor --follow-clock'."
     assert advice in queuectl.ok("doctor", "--no-json")
     followed = queuectl.ok("doctor", "--follow-clock", "--no-json")
     assert "Followed the clock, 1 d 0 h ahead." in followed
