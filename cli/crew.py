@@ -79,7 +79,7 @@ def _watch(ids: list[str]) -> Iterator[list[str]]:
         left = ids
         while left:
             left = workers.wait_ended(ids, 0.2)
-            ids = list(dict.fromkeys([*ids, *left]))  # whoever took the place of one that died, too
+            ids = list(dict.fromkeys([*ids, *left]))  # and the replacements of those that died
             show.send(_rows_of(ids))
             yield left
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from engine import ownership
 
 STEP_MS = 60_000  # a longer step forward is doubted
-STANDS_MS = 3_600_000  # until a doubted step is followed
+STANDS_MS = 3_600_000  # how long a step must stand before it is followed
 _NOTED_MS = 1000  # a smaller change of the difference is not worth writing down
 _LOOK_MS = 1000  # in doubt: until the file is read again, for another process may have ended the doubt
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # counts while the machine sleeps
@@ -34,7 +34,7 @@ class _Known(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """The system's clock is `ahead_ms` before the time that is followed, and is followed at the instant `until`."""
+    """The system's clock is `ahead_ms` ahead of the time in use; QueueCTL follows it at the instant `until`."""
 
     ahead_ms: int
     until: int

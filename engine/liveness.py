@@ -23,8 +23,7 @@ def supervisor_lives() -> bool:
 def missed_supervisor() -> Note | None:
     """What the last supervisor said of itself, if it died, is missed, and this process may begin another in its place.
 
-    That is so where workers are wanted and it was one that began by a command or the panel on this host: a service
-    begins its own again. Only the owner of the database begins one, none of its jobs does, and not at every look.
+    That is so when workers are wanted and a command or the panel started it on this host: a service restarts its own. Only the owner of the database begins one, none of its jobs does, and not at every look.
     """
     if "QUEUECTL_RUN" in os.environ or supervisor_lives():
         return None

@@ -1,4 +1,4 @@
-"""Whose the files of a database are. Knows no table.
+"""Who owns a database and the files beside it. Knows no table.
 
 A database, its run folder and what lies there belong to one user, and only that user may write them: what another user can
 prepare or change there would run as the one who uses it. Started by root on a user's database, this program makes files for
@@ -177,11 +177,11 @@ def _of_database(path: str) -> Fault | None:
         return _foreign(path, found.st_uid, os.geteuid())
     names = found.st_nlink - _is_staged(path, found)
     if names > 1:
-        says = f"has {names} names (hard links), and processes that use two of them would destroy it"
+        says = f"has {names} names (hard links); using two of them at once would damage it"
         found_by = f"find {_quoted(os.path.dirname(path))} -xdev -samefile {_quoted(path)}"
-        return Fault(path, says, f"{found_by}  # then remove all names but one")
+        return Fault(path, says, f"{found_by}  # lists the names; remove all but one")
     if _is_mounted(path):
-        says = "is mounted as a single file, so it has another name elsewhere, and processes that use both would destroy it"
+        says = "is mounted as a single file; using it there and under its other name at once would damage it"
         return Fault(path, says, f"umount {_quoted(path)}  # and mount the folder of the database instead")
     return None
 
@@ -213,11 +213,10 @@ def _of_private(path: str) -> Fault | None:
 def _judge(path: str, found: os.stat_result, owner: int, is_right: Callable[[int], bool]) -> Fault | None:
     """What is wrong with a file that belongs to `owner` when all is well."""
     if stat.S_ISLNK(found.st_mode):
-        return Fault(path, "is a link, and none is followed there", f"rm {_quoted(path)}")
+        return Fault(path, "is a link; QueueCTL follows none there", f"rm {_quoted(path)}")
     if not is_right(found.st_mode):
-        return Fault(
-            path, "is another kind of file than the one that belongs there", f"mv {_quoted(path)} {_quoted(path)}.old"
-        )
+        says = "is not a folder" if is_right is stat.S_ISDIR else "is not a regular file"
+        return Fault(path, says, f"mv {_quoted(path)} {_quoted(path)}.old")
     if found.st_uid != owner:
         return _foreign(path, found.st_uid, owner)
     if found.st_mode & _OTHERS_WRITE:

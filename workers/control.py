@@ -95,7 +95,7 @@ def wait_ended(worker_ids: list[str], timeout_s: float | None = None) -> list[st
 def _make_true(born: list[str], before: dict[str, list[int]]) -> None:
     """Let a supervisor make a wish true, or take the wish back and raise: what is refused leaves nothing.
 
-    born: the workers wished for. before: those whose end was wished for, by what was wished of them until then.
+    born: the workers that were just requested. before: the pks of the workers that were asked to end, by their earlier wish.
     """
     try:
         ensure_supervisor()
@@ -140,7 +140,7 @@ def log_path() -> str:
 
 
 def _bear(count: int) -> list[str]:
-    """Inside a transaction: the wish for so many more workers; their ids."""
+    """Inside a transaction: request `count` more workers. Returns their ids."""
     note = lockfile.read(f"{db.database}.run")
     if note and note.managed and note.leaving and supervisor_lives():
         raise Refused(
@@ -173,7 +173,7 @@ def _living() -> Any:
 
 
 def _living_of(pks: set[int]) -> list[int]:
-    """Those of the workers that live; whoever took the place of one that died is added to them."""
+    """Those of the workers that live. Adds the replacements of dead workers to `pks`."""
     while True:
         left = [pk for (pk,) in _living().where(Worker.pk.in_(pks)).order_by(Worker.pk).tuples()]
         # Asked for only now: who was not among the living has its heir already, for both are one transaction.

@@ -107,7 +107,9 @@ def here() -> str:
     try:
         named, real = os.environ.get("PWD", ""), os.getcwd()
     except FileNotFoundError:
-        raise Unavailable("The folder you are in was deleted; go to another one and try again.") from None
+        raise Unavailable(
+            "The folder this command was started in no longer exists; change to another and try again."
+        ) from None
     with suppress(OSError):
         if os.path.isabs(named) and os.path.normpath(named) == named and os.path.samefile(named, real):
             return named

@@ -98,7 +98,7 @@ def test_doctor_names_all_faults_and_mends_what_is_this_users(path):
 
 
 def test_what_root_makes_belongs_to_the_owner_of_the_database(tmp_path, monkeypatch):
-    """Really where root runs the tests; else by what is asked of the system."""
+    """With real files when root runs the tests; otherwise the calls of chown are recorded."""
     if os.geteuid() != 0:
         given = []
         monkeypatch.setattr(ownership, "_is_root", lambda: True)

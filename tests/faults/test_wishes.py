@@ -38,7 +38,7 @@ def unstartable(tmp_path):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_refused_wish_leaves_nothing(unstartable, verb):
-    with pytest.raises(Unavailable, match=r"supervisor\.log is another kind of file"):
+    with pytest.raises(Unavailable, match=r"supervisor\.log is not a regular file"):
         VERBS[verb]()
     assert [worker.desired for worker in Worker.select().order_by(Worker.pk)] == ["run", "run", "drain"]
 

@@ -107,7 +107,7 @@ def test_a_folder_that_was_deleted_is_said_in_a_sentence(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     folder.rmdir()
-    with pytest.raises(Unavailable, match="was deleted"):
+    with pytest.raises(Unavailable, match="no longer exists"):
         environment.here()
 
 
